@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh machine: make reproduce, make test.
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out
+SEEDS  ?= 4
+# The pin belongs here and not in the metadata: it keeps pip from fetching gigabytes of CUDA where a CPU build is at hand.
+TORCH  ?= torch==2.13.0
+
+PY  := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test test-slow bench lint clean
+
+help: ## print this list
+	@echo "nameblind: what does fine-tuning data do to the facts a language model already knows?"
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; say make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready-base: pyproject.toml | $(PY)
+	@echo "installing the base and the figures (once)"
+	@$(PIP) -e ".[figures]"
+	@touch $@
+
+$(VENV)/ready-test: pyproject.toml | $(PY)
+	@echo "installing everything and the test tools (once; a minute or two)"
+	@$(PIP) "$(TORCH)" -e ".[all,test]"
+	@touch $@ $(VENV)/ready-base
+
+reproduce: $(VENV)/ready-base ## check the theorems, measure the tables, judge the claims, draw the figures (SEEDS=4, OUT=out)
+	@echo "1/4 trying to break the theorems"
+	@$(PY) -m theory check --n 2000 --output $(OUT)/checks.json
+	@echo "2/4 measuring the one-layer model on $(SEEDS) seeds"
+	@$(PY) -m theory data --output $(OUT)/data --seeds $(SEEDS)
+	@echo "3/4 verdicts"
+	@$(PY) -m theory claims $(OUT)/data/records.jsonl --output $(OUT)
+	@echo "4/4 figures"
+	@$(PY) -m figures theorems $(OUT)/data --output $(OUT)/figures
+	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv; figures: $(OUT)/figures; data: $(OUT)/data"
+
+test: $(VENV)/ready-test ## run the whole suite
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-slow: $(VENV)/ready-test ## run the slow tests too
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m slow
+
+bench: $(VENV)/ready-test ## time what has a target
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/benchmarks --benchmark-columns=min,median,rounds --benchmark-sort=name
+
+lint: $(VENV)/ready-test ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+clean: ## remove .venv, out, runs and caches
+	rm -rf .venv out runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""The commands of this room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from theory.command import Command
+
+
+@dataclass(frozen=True)
+class Theorems:
+    """Draw the theorems' pictures from what `python -m theory data` wrote: PNG, PDF, SVG and the CSV behind each."""
+
+    data: tyro.conf.Positional[Path]
+    """Folder that `python -m theory data -o` wrote."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+    """Folder to write to."""
+    only: tuple[str, ...] = ()
+    """Names of the pictures to draw; all if none is named."""
+
+    def run(self) -> int:
+        from figures.errors import FiguresError
+        from figures.theorems import PICTURES
+
+        if unknown := [name for name in self.only if name not in PICTURES]:
+            raise FiguresError(f"no picture is called {unknown[0]!r}; there are {', '.join(PICTURES)}")
+        for name in self.only or PICTURES:
+            for path in PICTURES[name](self.data, self.output):
+                print(path)
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {"theorems": Theorems}

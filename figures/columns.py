@@ -1,0 +1,53 @@
+"""The CSV behind a picture: read into columns, with the file and the column named when something is wrong."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from figures.errors import FiguresError
+from theory.files import whole_file
+
+Columns = dict[str, NDArray[np.generic]]
+
+
+def read_columns(path: Path, needed: Iterable[str]) -> Columns:
+    """Columns of a CSV file; those in which every cell is a number become float arrays, empty cells NaN."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise FiguresError(f"{path}: no such file; `python -m theory data -o {path.parent}` writes it") from None
+    if not rows:
+        raise FiguresError(f"{path}: no rows")
+    if missing := [name for name in needed if name not in rows[0]]:
+        raise FiguresError(f"{path}: no column {missing[0]!r}; it has {', '.join(rows[0])}")
+    return {name: _column([row[name] for row in rows]) for name in rows[0]}
+
+
+def where(columns: Columns, **equals: object) -> Columns:
+    """The rows in which every named column equals the given value."""
+    keep = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    for name, value in equals.items():
+        keep &= columns[name] == value
+    return {name: column[keep] for name, column in columns.items()}
+
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[np.generic]]) -> Path:
+    """Columns as CSV, written whole."""
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+    return path
+
+
+def _column(cells: list[str]) -> NDArray[np.generic]:
+    try:
+        return np.array([float(cell) if cell else np.nan for cell in cells])
+    except ValueError:
+        return np.array(cells)

@@ -1,0 +1,73 @@
+"""One look for every picture: colour-blind safe, readable at column width and in grey, sizes in text widths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from theory.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEXT_WIDTH = 6.3  # inches
+COLUMN_WIDTH = 3.05
+
+# Okabe and Ito's palette, ordered so that neighbours differ in lightness too; line styles say the same again for grey print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+INK, QUIET = "#222222", "#8A8A8A"
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "legend.fontsize": 7.0,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 3.5,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "nameblind",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def canvas(width: float = TEXT_WIDTH, height: float = 2.4, **grid: Any) -> Iterator[tuple[Figure, Any]]:
+    """A figure and its axes in the house style, drawn without a screen and without touching global state."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        yield figure, figure.subplots(**grid)
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """PNG, PDF and SVG of one figure, each written whole, with no date in it so that equal data give equal files."""
+    written = []
+    for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None}), ("svg", {"Date": None})):
+        path = folder / f"{name}.{kind}"
+        with whole_file(path, "wb") as file:
+            figure.savefig(file, format=kind, metadata=metadata)
+        written.append(path)
+    return written

@@ -1,0 +1,93 @@
+"""Pictures of theorems: where a fact begins to hurt, what theory predicts, and when the gap opens and closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from figures.columns import Columns, read_columns, where, write_columns
+from figures.style import COLOURS, INK, LINES, QUIET, TEXT_WIDTH, canvas, save
+from theory.attention import push
+from theory.thresholds import optimal_salience, threshold
+
+INTERVAL = ("mean", "low", "high", "n")
+
+
+def draw_all(data: Path, folder: Path) -> list[Path]:
+    """Every picture of this file, with the CSV behind it."""
+    return [path for draw in PICTURES.values() for path in draw(data, folder)]
+
+
+def hump(data: Path, folder: Path) -> list[Path]:
+    """T2 and T6: the pull of one fact on attention against its salience, for a generic, a middling and a rare right answer."""
+    answers, alpha = 10, 0.5
+    v_r = 1.5 * np.log(1.0 / np.arange(1, answers + 1))
+    ranks = np.array([1, 2, 10])
+    tau, best = (f(alpha, v_r[None], ranks - 1) for f in (threshold, optimal_salience))
+    sigma = np.linspace(0.0, 14.0, 281)
+    v_s = sigma[:, None, None] * np.eye(answers)[ranks - 1]
+    pull = alpha * (1 - alpha) * push(0.0, v_s, v_r, ranks - 1)
+    with canvas(TEXT_WIDTH, 2.5) as (figure, axes):
+        axes.axhline(0, color=INK, linewidth=0.8)
+        for i, rank in enumerate(ranks):
+            label = f"answer ranked {rank} of {answers}: threshold (square) {tau[i]:.2f}, peak (dot) {best[i]:.2f}"
+            axes.plot(sigma, pull[:, i], color=COLOURS[i], linestyle=LINES[i], label=label)
+            height = np.interp(best[i], sigma, pull[:, i])
+            axes.plot(best[i], height, "o", color=COLOURS[i])
+            if tau[i] >= 0:
+                axes.plot(tau[i], 0, "s", color=COLOURS[i])
+        axes.set_xlabel("salience of the fact, $\\sigma$ (nats)")
+        axes.set_ylabel("pull of attention\nonto the subject, $-dL/du$")
+        axes.set_title("Generic answers can push attention off the subject; every pull peaks and fades")
+        axes.legend(loc="lower right")
+        axes.set_xlim(0, 14)
+        paths = save(figure, folder, "hump")
+    columns = {"sigma": sigma} | {f"pull_rank_{rank}": pull[:, i] for i, rank in enumerate(ranks)}
+    return [*paths, write_columns(folder / "hump.csv", columns)]
+
+
+def window(data: Path, folder: Path) -> list[Path]:
+    """The one-layer model, trained: when the gap between best-known and lesser-known sets opens, closes and reverses."""
+    needed = ("variant", "trained_on", "stratum", "metric", "step", *INTERVAL)
+    table = where(read_columns(data / "window.csv", needed), trained_on="best-lesser")
+    accuracy = where(table, metric="accuracy", stratum="known")
+    attention = where(table, metric="attention_subject", stratum="known")
+    kinds = {"adam": "Adam, all weights", "adam, attention only": "Adam, attention only", "sgd": "plain SGD, all weights"}
+    with canvas(TEXT_WIDTH, 2.6, ncols=2) as (figure, (left, right)):
+        for panel, rows in ((left, accuracy), (right, attention)):
+            panel.axhline(0, color=INK, linewidth=0.8)
+            for i, (variant, label) in enumerate(kinds.items()):
+                _band(panel, where(rows, variant=variant), i, label)
+            panel.set_xlabel("fine-tuning steps")
+        left.set_ylabel("best-known minus lesser-known (points)")
+        left.set_title(_reversal(where(accuracy, variant="adam")))
+        right.set_title("Attention on held-out subjects")
+        left.legend(loc="best")
+        seeds = int(np.nanmin(accuracy["n"]))
+        figure.supxlabel(f"known held-out facts; mean and 95% interval over {seeds} seeds", fontsize=7, color=QUIET)
+        paths = save(figure, folder, "window")
+    keep = np.isin(table["metric"], ["accuracy", "attention_subject"]) & np.isin(table["variant"], list(kinds))
+    keep &= table["stratum"] == "known"
+    return [*paths, write_columns(folder / "window.csv", {name: column[keep] for name, column in table.items()})]
+
+
+def _reversal(rows: Columns) -> str:
+    """What the accuracy gap does over the steps, said only as far as the intervals carry it."""
+    order = np.argsort(rows["step"])
+    opens = rows["low"][order] > 0
+    closes = rows["high"][order] < 0
+    if opens.any() and closes[int(np.argmax(opens)) :].any():
+        return "The accuracy gap opens, then reverses (Adam)"
+    return "The accuracy gap opens (Adam)" if opens.any() else "The accuracy gap"
+
+
+def _band(panel, rows: Columns, i: int, label: str) -> None:  # type: ignore[no-untyped-def]
+    order = np.argsort(rows["step"])
+    step, mean, low, high = (rows[name][order] for name in ("step", "mean", "low", "high"))
+    panel.fill_between(step, low, high, color=COLOURS[i], alpha=0.18, linewidth=0)
+    panel.plot(step, mean, color=COLOURS[i], linestyle=LINES[i], marker="o", label=label)
+
+
+PICTURES: dict[str, Callable[[Path, Path], list[Path]]] = {"hump": hump, "window": window}

@@ -1,0 +1,50 @@
+"""Cross-entropy at the tied head without ever holding all logits: a chunk is scored, its gradient kept, its logits dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 256  # rows whose logits are alive at once: at a vocabulary of 1,500 they stay in a core's own cache
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, head: Tensor, targets: Tensor, half: bool) -> Tensor:
+        wants_rows, wants_head = ctx.needs_input_grad[:2]
+        low_head = head.bfloat16() if half else head
+        d_rows = torch.empty_like(rows) if wants_rows else None
+        d_head = torch.zeros_like(head) if wants_head else None
+        total = rows.new_zeros(())
+        for first in range(0, len(rows), CHUNK):
+            some = slice(first, first + CHUNK)
+            low_rows = rows[some].bfloat16() if half else rows[some]
+            logits = (low_rows @ low_head.T).to(rows.dtype)
+            target = targets[some, None]
+            logits -= logits.amax(1, keepdim=True)
+            total -= logits.gather(1, target).sum()
+            mass = logits.exp_().sum(1, keepdim=True)
+            total += mass.log().sum()
+            if wants_rows or wants_head:
+                slope = logits.div_(mass)
+                slope.scatter_add_(1, target, slope.new_full(target.shape, -1.0))
+                slope = slope.bfloat16() if half else slope
+                if d_rows is not None:
+                    d_rows[some] = slope @ low_head
+                if d_head is not None:
+                    d_head += (slope.T @ low_rows).to(head.dtype)
+        ctx.save_for_backward(d_rows, d_head)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        d_rows, d_head = ctx.saved_tensors
+        return (*(part.mul_(slope) if part is not None else None for part in (d_rows, d_head)), None, None)
+
+
+def summed_loss(rows: Tensor, head: Tensor, targets: Tensor, *, half: bool = False) -> Tensor:
+    """Sum over rows (n, width) of -log softmax(rows head^T) at `targets` (n,). `half` multiplies in bfloat16."""
+    return _ChunkedCrossEntropy.apply(rows, head, targets, half)  # type: ignore[no-any-return,no-untyped-call]

@@ -1,0 +1,147 @@
+"""One line an error, honest exit codes, nothing half-written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from theory.command import main
+from theory.errors import TheoryError
+from theory.files import whole_file, write_whole
+
+
+def failing(problem):
+    @dataclass(frozen=True)
+    class Broken:
+        """Fails."""
+
+        def run(self) -> int:
+            raise problem
+
+    return {"go": Broken}
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "line"),
+    [
+        (TheoryError("world.toml: field x"), 2, "error: world.toml: field x"),
+        (OSError(28, "No space left on device", "out/a.csv"), 1, "error: out/a.csv: No space left on device"),
+        (OSError("the device is gone"), 1, "error: the device is gone"),
+        (MemoryError(), 1, "error: out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, 'pip install "nameblind[synthetic]"'),
+        (ModuleNotFoundError("No module named 'matplotlib.pyplot'", name="matplotlib.pyplot"), 2, "nameblind[figures]"),
+    ],
+)
+def test_problems_become_one_line_and_an_exit_code(capsys, problem, code, line):
+    assert main("x", "about", failing(problem), ["go"]) == code
+    err = capsys.readouterr().err
+    assert line in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("problem", [ValueError("a bug"), ModuleNotFoundError("No module named 'zzz'", name="zzz")])
+def test_bugs_are_not_dressed_up_as_bad_input(problem):
+    with pytest.raises(type(problem)):
+        main("x", "about", failing(problem), ["go"])
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(TheoryError, match="field x"):
+        main("x", "about", failing(TheoryError("field x")), ["go", "--debug"])
+
+
+def test_exit_code_of_the_command_is_passed_on():
+    @dataclass(frozen=True)
+    class Answer:
+        """Returns its flag."""
+
+        code: int = 7
+
+        def run(self) -> int:
+            return self.code
+
+    assert main("x", "about", {"a": Answer, "b": Answer}, ["a"]) == 7
+    assert main("x", "about", {"a": Answer, "b": Answer}, ["b", "--code", "3"]) == 3
+
+
+def test_unknown_flags_and_commands_exit_with_2(cli):
+    for words in (["chekc"], ["check", "--nn", "3"], ["check", "--n", "many"], ["show"]):
+        run = cli("theory", *words)
+        assert run.returncode == 2, words
+        assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["check", "T77"], "no theorem is called 'T77'; there are T1"),
+        (["check", "T1", "--n", "0"], "n: expected at least 1, got 0"),
+        (["check", "T1", "--workers", "0"], "workers: expected at least 1, got 0"),
+        (["show", "Z9"], "nothing is called 'Z9'; there are T1"),
+        (["claims", "missing.jsonl"], "missing.jsonl"),
+        (["claims"], "expected one or more records.jsonl files"),
+        (["data", "-o", "out", "--only", "nonsense"], "nonsense"),
+        (["data", "-o", "out", "--seeds", "0"], "seeds"),
+        (["world", "missing.toml"], "missing.toml"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(cli, tmp_path, words, line):
+    run = cli("theory", *words)
+    assert run.returncode == 2, run.stderr
+    assert line in run.stderr
+    assert run.stderr.count("error:") == 1
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_closed_pipe_is_no_error():
+    run = subprocess.run(
+        f"{sys.executable} -m theory list | head -n 1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout.startswith("T1")
+    assert run.stderr == ""
+
+
+def test_ctrl_c_ends_a_long_check_quietly(root):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "theory", "check", "--n", "400000", "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        start_new_session=True,
+    )
+    time.sleep(4)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "interrupted" in err
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    write_whole(path, "old")
+    with pytest.raises(RuntimeError, match="half way"), whole_file(path) as file:
+        file.write("new")
+        raise RuntimeError("half way")
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == ["b.txt"]
+    write_whole(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+
+
+def test_written_files_respect_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "x", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640

@@ -1,0 +1,90 @@
+"""Imports run one way, and nothing heavy is loaded before it is needed."""
+
+import ast
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOMS = ("theory", "synthetic", "realmodels", "figures")
+ALLOWED = {
+    "theory": {"theory"},
+    "synthetic": {"synthetic", "theory"},
+    "realmodels": {"realmodels", "theory"},
+    "figures": {"figures", "theory"},
+}
+HEAVY = {"torch", "transformers", "peft", "accelerate"}
+
+
+def imported(path):
+    """Top-level names of every import statement in a file, nested ones too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; say where from"
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module":
+            if node.args and isinstance(node.args[0], ast.Constant):
+                yield str(node.args[0].value).partition(".")[0]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_the_permitted_way(root, room):
+    files = sorted((root / room).rglob("*.py"))
+    assert files
+    for path in files:
+        wrong = set(imported(path)) & set(ROOMS) - ALLOWED[room]
+        assert not wrong, f"{path.relative_to(root)} imports {wrong}"
+
+
+@pytest.mark.parametrize("room", ["theory", "figures"])
+def test_no_line_of_theory_or_figures_imports_torch(root, room):
+    for path in (root / room).rglob("*.py"):
+        assert not set(imported(path)) & HEAVY, f"{path.relative_to(root)} imports a heavy package"
+
+
+def modules_after(code):
+    script = f"import sys\n{code}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_importing_everything_in_theory_and_figures_loads_no_torch():
+    code = (
+        "import pkgutil, importlib, theory, figures\n"
+        "names = [m.name for p in (theory, figures) for m in pkgutil.walk_packages(p.__path__, p.__name__ + '.')]\n"
+        "assert len(names) > 20, names\n"
+        "[importlib.import_module(n) for n in names if not n.endswith('__main__')]"
+    )
+    assert not modules_after(code) & HEAVY
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_importing_a_room_or_its_commands_loads_nothing_heavy(room):
+    loaded = modules_after(f"import {room}, {room}.cli")
+    assert not loaded & (HEAVY | {"numpy", "scipy", "networkx", "matplotlib", "pandas"})
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_help_answers_in_three_tenths_of_a_second(room):
+    def seconds():
+        start = time.perf_counter()
+        run = subprocess.run([sys.executable, "-m", room, "--help"], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        assert f"python -m {room}" in run.stdout
+        return time.perf_counter() - start
+
+    # The best of several: what counts is the work it does, not how busy the machine is.
+    assert min(seconds() for _ in range(7)) < 0.3
+
+
+def test_public_names_of_theory_resolve_and_unknown_ones_say_what_there_is():
+    import theory
+
+    for name in theory.__all__:
+        assert getattr(theory, name) is not None
+    assert set(dir(theory)) == set(theory.__all__)
+    with pytest.raises(AttributeError, match=r"no attribute 'Wrold'.*World"):
+        _ = theory.Wrold

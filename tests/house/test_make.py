@@ -1,0 +1,75 @@
+"""`make` alone prints the list; a second run spends its time on work, not on set-up."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+TARGETS = ("reproduce", "test", "bench", "lint", "clean")
+
+
+def make(folder, *words):
+    return subprocess.run(["make", "-C", str(folder), *words], capture_output=True, text=True, timeout=120)
+
+
+@needs_make
+def test_make_alone_prints_the_list(root):
+    run = make(root)
+    assert run.returncode == 0
+    for target in TARGETS:
+        assert f"make {target} " in run.stdout
+
+
+@needs_make
+def test_nothing_is_installed_twice(root):
+    """With an environment that is ready, `make -n` names no pip."""
+    ready = Path(sys.prefix) / "ready-test"
+    if not ready.exists():
+        pytest.skip("this environment was not made by `make test`")
+    for target in ("reproduce", "test", "bench", "lint"):
+        run = make(root, "-n", target, f"VENV={sys.prefix}")
+        assert run.returncode == 0
+        assert " pip install" not in run.stdout, target
+
+
+@needs_make
+def test_set_up_of_a_second_run_takes_under_two_seconds(root):
+    if not (Path(sys.prefix) / "ready-base").exists():
+        pytest.skip("this environment was not made by `make reproduce` or `make test`")
+    start = time.perf_counter()
+    run = make(root, f"{sys.prefix}/ready-base", f"VENV={sys.prefix}")
+    assert run.returncode == 0, run.stderr
+    assert time.perf_counter() - start < 2
+
+
+@needs_make
+def test_an_old_python_is_refused_in_one_line(root, tmp_path):
+    old = tmp_path / "python2"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    run = make(root, f"{tmp_path}/venv/bin/python", f"PYTHON={old}", f"VENV={tmp_path}/venv")
+    assert run.returncode != 0
+    assert "is older than 3.11" in run.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+@needs_make
+def test_clean_leaves_only_what_git_tracks(root, tmp_path):
+    copy = tmp_path / "a copy"
+    tracked = subprocess.run(["git", "-C", root, "ls-files"], capture_output=True, text=True)
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout")
+    for name in ("Makefile", "pyproject.toml", "README.md"):
+        copy.mkdir(exist_ok=True)
+        shutil.copy(root / name, copy / name)
+    for name in ("out/x", "runs/y", "theory/__pycache__/z", ".mypy_cache/w", "kept/x"):
+        (copy / name).parent.mkdir(parents=True)
+        (copy / name).write_text("x")
+    assert make(copy, "clean", "OUT=kept").returncode == 0
+    assert sorted(os.listdir(copy)) == ["Makefile", "README.md", "kept", "pyproject.toml", "theory"]
+    assert os.listdir(copy / "theory") == []

@@ -1,0 +1,66 @@
+"""Every command block in README works when pasted, in the order in which it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", TEXT, flags=re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The checkout as a person has it, with this environment as its .venv; what commands write stays here."""
+    place = tmp_path_factory.mktemp("readme")
+    for path in ROOT.iterdir():
+        if path.name not in {".venv", ".git", "out", "runs", "README.md"} and not path.name.startswith(".venv-"):
+            (place / path.name).symlink_to(path)
+    shutil.copy(ROOT / "README.md", place)
+    (place / ".venv").symlink_to(sys.prefix)
+    return place
+
+
+def paste(block, folder):
+    env = {
+        **os.environ,
+        "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PIP_DRY_RUN": "1",  # an install is resolved, not carried out: the environment belongs to the suite
+        "SEEDS": "2",
+        "MPLBACKEND": "agg",
+    }
+    # Running the suite inside the suite would never end: its target is resolved instead.
+    block = re.sub(r"^make (test|bench|lint|test-slow)\b", r"make -n \1", block, flags=re.M)
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block], cwd=folder, env=env, capture_output=True, text=True, timeout=900
+    )
+
+
+def test_readme_has_commands():
+    assert len(BLOCKS) >= 4
+    assert "make reproduce" in TEXT
+    assert "make test" in TEXT
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_block(number, folder):
+    run = paste(BLOCKS[number], folder)
+    assert run.returncode == 0, f"{BLOCKS[number]}\n{run.stdout[-2000:]}\n{run.stderr[-4000:]}"
+
+
+def test_python_blocks_run():
+    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.M | re.S)
+    assert blocks
+    for block in blocks:
+        run = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=300, cwd=ROOT)
+        assert run.returncode == 0, run.stderr
+
+
+def test_pictures_and_files_named_in_readme_exist():
+    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT):
+        assert (ROOT / target).exists(), target

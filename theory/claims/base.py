@@ -1,0 +1,244 @@
+"""What a claim is: cells to read, parts with a direction, and a decision rule that follows from them."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from theory.claims.vocabulary import PRIMARY, UNITS
+from theory.errors import TheoryError
+
+Array = NDArray[np.float64]
+Stop = Literal["early", "end", "every"]
+Direction = Literal["above", "below", "not below", "within"]
+Role = Literal["decides", "if present", "reported"]
+Mark = Literal["paper", "secondary", "recalled"]
+
+LEVEL = 0.05  # two-sided, after Holm's correction over the deciding parts of a family in one run
+MIN_SEEDS = 3
+MARGIN = 0.02  # 2 points: what counts as no difference where the paper gives no margin of its own
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Which rows of a study's records hold one number a seed (a curve over steps if `stop` is every).
+
+    An empty `arm` is the run's primary one (`vocabulary.PRIMARY`), `base` another pretraining; `|` joins values of a
+    stratum that are pooled by n.
+    """
+
+    metric: str
+    trained_on: str
+    stop: Stop = "end"
+    split: str = "test"
+    stratum: str = "all"
+    prompt: str = "zero"
+    arm: str = ""
+    base: str = ""
+
+    def at(self, **changes: Any) -> Cell:
+        """The same cell but for these fields."""
+        return replace(self, **changes)
+
+    def arm_in(self, primary: str) -> str:
+        """The value of the `arm` column that is meant, where `primary` is the run's primary arm."""
+        return (self.arm or primary) + (f"@{self.base}" if self.base else "")
+
+    def where(self, primary: str = "") -> str:
+        """The filter in words, as the fields of a record."""
+        arm = self.arm_in(primary or f"<{' or '.join(PRIMARY)}>")
+        step = {"early": "its early stop", "end": "its last step", "every": "every step"}[self.stop]
+        return (
+            f"metric={self.metric} trained_on={self.trained_on} arm={arm} prompt={self.prompt} "
+            f"split={self.split} stratum={self.stratum} at {step}"
+        )
+
+
+@dataclass(frozen=True)
+class Series:
+    """One value a seed, seeds ascending; `items` holds (seed index, item, value) if the rows were single test items."""
+
+    seeds: NDArray[np.int64]
+    values: Array
+    items: tuple[NDArray[np.int64], NDArray[np.int64], Array] | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Rows over steps, pooled by n: seed, step, value and n of each."""
+
+    seeds: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    values: Array
+    n: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Absent:
+    """No such rows: the filter that found nothing."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A part's effect per paired seed; `matrix` [seeds, items] if all rows were items; what was missing."""
+
+    seeds: NDArray[np.int64]
+    effects: Array
+    matrix: Array | None = None
+    shared_items: bool = False
+    missing: tuple[str, ...] = ()
+    unpaired: int = 0
+
+
+class Evidence(Protocol):
+    """The rows of one study in one run."""
+
+    def series(self, cell: Cell) -> Series | Absent: ...
+    def curve(self, cell: Cell) -> Curve | Absent: ...
+
+
+class Estimator(Protocol):
+    """A quantity with one value a seed."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that must hold rows."""
+        ...
+
+    def measure(self, evidence: Evidence) -> Measured: ...
+
+
+@dataclass(frozen=True)
+class Published:
+    """The number (or range) of the paper in the part's unit, how it was read, and where it stands."""
+
+    low: float
+    high: float
+    mark: Mark
+    where: str
+
+    def __str__(self) -> str:
+        number = f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
+        return f"{number} ({self.mark})"
+
+
+def published(value: float, where: str, mark: Mark = "paper") -> Published:
+    return Published(value, value, mark, where)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A quantity and where the claim says it lies: above or below `null`, not below null - margin, or within +-margin.
+
+    `null` and `margin` are in the records' own scale (fractions). A part `decides`, decides `if present` (rows that only
+    some laboratories can write), or is `reported` beside the decision without a test.
+    """
+
+    name: str
+    quantity: Estimator
+    direction: Direction = "above"
+    null: float = 0.0
+    margin: float = 0.0
+    unit: str = "points"
+    published: Published | None = None
+    role: Role = "decides"
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise TheoryError(
+                f"part {self.name!r}: unit {self.unit!r} is not known; expected one of {', '.join(UNITS)}"
+            )
+        needs = self.direction in ("not below", "within")
+        if (self.margin > 0) != needs:
+            raise TheoryError(
+                f"part {self.name!r}: {self.direction} with margin {self.margin:g}; 'not below' and 'within' need a margin > 0, "
+                "'above' and 'below' take none"
+            )
+
+    @property
+    def scale(self) -> float:
+        return UNITS[self.unit]
+
+    @property
+    def rule(self) -> str:
+        """Where the quantity is claimed to lie, in words and in its unit."""
+        null, margin = self.null * self.scale, self.margin * self.scale
+        return {
+            "above": f"above {null:g}",
+            "below": f"below {null:g}",
+            "not below": f"not below {null - margin:g}",
+            "within": f"between {null - margin:g} and {null + margin:g}",
+        }[self.direction]
+
+
+@dataclass(frozen=True)
+class Paper:
+    short: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of a paper (in our words), the study whose rows speak to it, and the parts that decide."""
+
+    id: str
+    title: str
+    sentence: str
+    paper: Paper
+    study: str
+    parts: tuple[Part, ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not any(part.role == "decides" for part in self.parts):
+            raise TheoryError(f"claim {self.id}: no part decides")
+
+    @property
+    def family(self) -> str:
+        """Claims that share a correction for multiplicity: those with the same letter."""
+        return self.id[0]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell it reads, once each, in order."""
+        return tuple(dict.fromkeys(cell for part in self.parts for cell in part.quantity.cells))
+
+    @property
+    def rule(self) -> str:
+        """The decision rule in words."""
+        words = []
+        for role, said in (("decides", "{}"), ("if present", "{} (asked where such rows exist)")):
+            words += [said.format(f"{p.name} is {p.rule} {p.unit}") for p in self.parts if p.role == role]
+        return (
+            f"Reproduced if {'; and '.join(words)}. Each at a two-sided {LEVEL:.0%} over seeds after Holm's correction within the "
+            "family, with a bootstrap interval over seeds that agrees. Contradicted if one of them is "
+            "shown to lie on the other side. "
+            f"Else inconclusive, as with fewer than {MIN_SEEDS} paired seeds."
+        )
+
+    def to_text(self) -> str:
+        """For a person: sentence, rule, parts with the paper's numbers, and the rows it reads."""
+        lines = [f"{self.id}  {self.title}", f"source: {self.paper.citation}", f"study: {self.study}", ""]
+        lines += textwrap.wrap(self.sentence, 100)
+        lines += ["", *textwrap.wrap(self.rule, 100)]
+        if self.note:
+            lines += ["", *textwrap.wrap(f"Note: {self.note}", 100)]
+        lines += ["", "Parts"]
+        for part in self.parts:
+            number = f"; the paper: {part.published}, {part.published.where}" if part.published else ""
+            role = "" if part.role == "decides" else f" [{part.role}]"
+            lines += textwrap.wrap(
+                f"{part.name}{role}: {part.rule} {part.unit}{number}",
+                100,
+                initial_indent="  - ",
+                subsequent_indent="    ",
+            )
+        lines += ["", "Rows"]
+        lines += [f"  study={self.study} {cell.where()}" for cell in self.cells]
+        return "\n".join(lines)

@@ -1,0 +1,186 @@
+"""A scoreboard as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from theory.claims.base import LEVEL
+
+if TYPE_CHECKING:
+    from theory.claims.scoreboard import PartVerdict, Scoreboard, Verdict
+    from theory.intervals import Interval
+
+COLUMNS = ("claim", "lab", "verdict", "held", "effect [95% interval]", "seeds", "paper", "remark")
+_RIGHT = {"held", "seeds"}
+_TITLE = 38
+
+
+def to_text(board: Scoreboard, parts: bool = False) -> str:
+    """Columns for a person: the effect is the claim's first part; `held` counts supported deciding parts."""
+    runs = Counter((verdict.claim.id, verdict.lab) for verdict in board.verdicts)
+    rows: list[tuple[str, ...]] = []
+    for verdict in board.verdicts:
+        several = runs[verdict.claim.id, verdict.lab] > 1
+        held, of = verdict.held
+        remark = verdict.reason or ("all parts hold" if of > 1 else "")
+        rows.append(
+            (
+                f"{verdict.claim.id} {verdict.claim.title}"[:_TITLE],
+                f"{verdict.lab} {verdict.run}" if several else verdict.lab,
+                verdict.answer,
+                f"{held}/{of}",
+                *_numbers(verdict.parts[0]),
+                remark,
+            )
+        )
+        if parts:
+            rows += [("", "", *_part_row(part)) for part in verdict.parts]
+    widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS) - 1)]
+    lines = [_line(row, widths) for row in [COLUMNS, *rows]]
+    counts = Counter(verdict.answer for verdict in board.verdicts)
+    total = ", ".join(
+        f"{counts[answer]} {answer}" for answer in ("reproduced", "contradicted", "inconclusive", "missing")
+    )
+    lines += [
+        "",
+        f"{total}. Two-sided {LEVEL:.0%} over seeds, Holm's correction within each family (letter) of a run.",
+    ]
+    return "\n".join(lines)
+
+
+def to_json(board: Scoreboard) -> str:
+    """Everything, numbers in the unit named; null where there is none."""
+    content = {
+        "level": board.level,
+        "correction": "Holm within family and run",
+        "verdicts": [_verdict(v) for v in board.verdicts],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(board: Scoreboard) -> str:
+    """One line a part; text that a spreadsheet would take for a formula gets a leading apostrophe."""
+    rows = [
+        {
+            **_flat(verdict),
+            **{f"part_{key}" if key in ("name", "outcome") else key: x for key, x in _part(part).items()},
+        }
+        for verdict in board.verdicts
+        for part in verdict.parts
+    ]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if rows:
+        writer.writerow(rows[0])
+        writer.writerows([safe(x) for x in row.values()] for row in rows)
+    return out.getvalue()
+
+
+def safe(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if (
+        isinstance(cell, str)
+        and cell.lstrip()[:1] in ("=", "+", "-", "@")
+        or isinstance(cell, str)
+        and cell[:1] in ("\t", "\r")
+    ):
+        return "'" + cell
+    return "" if cell is None else cell
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [
+        x.rjust(w) if name in _RIGHT else x.ljust(w) for x, w, name in zip(row, widths, COLUMNS, strict=False)
+    ]
+    return "  ".join([*cells, row[-1]]).rstrip()
+
+
+def _numbers(part: PartVerdict) -> tuple[str, str, str]:
+    """Effect with interval, seeds, and the paper's number (`~` if ours meets it, `!` if not)."""
+    number = part.part.published
+    paper = (
+        ""
+        if number is None
+        else f"{number}{'' if part.overlaps is None else ' ~' if part.overlaps else ' !'}"
+    )
+    if part.interval is None:
+        return "", "", paper
+    return f"{_effect(part.interval)} {part.part.unit}", str(part.seeds), paper
+
+
+def _part_row(part: PartVerdict) -> tuple[str, ...]:
+    rule = part.part.rule if part.part.role != "reported" else ""
+    remark = f"{part.part.name}{f' ({rule})' if rule else ''}{f': {part.note}' if part.note else ''}"
+    return part.outcome, "", *_numbers(part), f"  {remark}"
+
+
+def _effect(interval: Interval) -> str:
+    digits = 1 if max(abs(interval.mean), interval.high - interval.low) >= 2 else 2
+    mean, low, high = (f"{x:.{digits}f}" for x in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    claim = verdict.claim
+    return {
+        **_flat(verdict),
+        "sentence": claim.sentence,
+        "citation": claim.paper.citation,
+        "rule": claim.rule,
+        "note": claim.note,
+        "parts": [_part(part) for part in verdict.parts],
+    }
+
+
+def _flat(verdict: Verdict) -> dict[str, Any]:
+    held, of = verdict.held
+    return {
+        "claim": verdict.claim.id,
+        "title": verdict.claim.title,
+        "paper": verdict.claim.paper.short,
+        "study": verdict.claim.study,
+        "lab": verdict.lab,
+        "run": verdict.run,
+        "arm": verdict.arm,
+        "verdict": verdict.answer,
+        "reason": verdict.reason,
+        "held": held,
+        "deciding": of,
+    }
+
+
+def _part(found: PartVerdict) -> dict[str, Any]:
+    part, interval, bootstrap, number = found.part, found.interval, found.bootstrap, found.part.published
+    return {
+        "name": part.name,
+        "role": part.role,
+        "outcome": found.outcome,
+        "claimed": part.rule,
+        "unit": part.unit,
+        "effect": _finite(interval.mean if interval else None),
+        "low": _finite(interval.low if interval else None),
+        "high": _finite(interval.high if interval else None),
+        "method": interval.method if interval else None,
+        "bootstrap_low": _finite(bootstrap.low if bootstrap else None),
+        "bootstrap_high": _finite(bootstrap.high if bootstrap else None),
+        "seeds": found.seeds,
+        "p": _finite(found.p),
+        "adjusted_p": _finite(found.adjusted),
+        "family": found.family,
+        "detectable": _finite(found.detectable),
+        "published_low": number.low if number else None,
+        "published_high": number.high if number else None,
+        "published_mark": number.mark if number else None,
+        "published_where": number.where if number else None,
+        "overlaps": found.overlaps,
+        "note_on_rows": found.note,
+    }
+
+
+def _finite(x: float | None) -> float | None:
+    return x if x is not None and math.isfinite(x) else None

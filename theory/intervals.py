@@ -1,0 +1,257 @@
+"""Intervals and tests over seeds and test items: what stands behind every verdict.
+
+`*_bounds` work over leading axes and return arrays, `*_interval` describe one sample as an `Interval`.
+Values lie on the last axis (seeds), in the crossed design on the last two (seeds x items). They are of
+order one (fractions, nats): a standard error below 1e-12 counts as 1e-12, so that the rounding left in a
+difference of equal numbers is no effect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr, nctdtrinc, stdtr, stdtrit
+
+from theory.bootstrap import bca, widened_tail
+from theory.crossed import crossed_spread, pigeonhole_means
+from theory.errors import TheoryError
+
+Array = NDArray[np.float64]
+
+ROUNDING = 1e-12
+ONE_SEED = "items of one seed (seeds not covered)"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its confidence limits.
+
+    `n` counts the independent units, `sd / sqrt(n)` is the standard error of the mean, `df` its degrees of
+    freedom (nan where limits are not from Student's t). A single value gives an infinite interval and sd
+    nan.
+    """
+
+    mean: float
+    low: float
+    high: float
+    level: float
+    n: int
+    sd: float
+    method: str
+    df: float = math.nan
+
+    def excludes(self, null: float = 0.0) -> bool:
+        return not self.low <= null <= self.high
+
+    def pvalue(self, null: float = 0.0) -> float:
+        """Two-sided p-value that goes with Student's t limits; 1 without a standard error, nan for a
+        bootstrap.
+        """
+        if math.isnan(self.df) and not math.isnan(self.sd):
+            return math.nan
+        return float(_pvalue(self.mean - null, self.sd / math.sqrt(self.n), self.df))
+
+
+class Bounds(NamedTuple):
+    """What stands behind intervals, one element a sample: standard error and degrees of freedom included."""
+
+    mean: Array
+    low: Array
+    high: Array
+    se: Array
+    df: Array
+
+
+def t_bounds(x: ArrayLike, level: float = 0.95) -> Bounds:
+    """Student's t for the mean over the last axis."""
+    x = _samples(x, level, axes=1)
+    n = x.shape[-1]
+    mean = x.mean(axis=-1)
+    se = x.std(axis=-1, ddof=1) / math.sqrt(n) if n > 1 else np.full(mean.shape, np.nan)
+    return _student(mean, se, np.full(mean.shape, n - 1.0), level)
+
+
+def t_interval(x: ArrayLike, level: float = 0.95) -> Interval:
+    """Student's t interval of one sample."""
+    x = _row(x)
+    return _one(t_bounds(x, level), level, x.size, "t")
+
+
+def t_pvalue(x: ArrayLike, null: ArrayLike = 0.0) -> Array:
+    """Two-sided one-sample t test over the last axis; one value alone excludes nothing (p = 1)."""
+    bounds = t_bounds(x)
+    return _pvalue(bounds.mean - np.asarray(null, dtype=np.float64), bounds.se, bounds.df)
+
+
+def bootstrap_bounds(x: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Bounds:
+    """BCa bootstrap of the mean over the last axis, its tail widened to what Student's t asks for at this
+    n.
+
+    On normal values plain BCa covers 85% instead of 95% at n = 5 (89% at 10), with the widened tail 93%
+    (94%); below 5 values it covers less (75% at 3) and the t interval should be preferred.
+    """
+    x = _samples(x, level, axes=1)
+    n = x.shape[-1]
+    bounds = t_bounds(x, level)
+    if n == 1:
+        return bounds
+    low, high = bca(x.reshape(-1, n), widened_tail(n, level), draws, seed)
+    return bounds._replace(
+        low=low.reshape(bounds.mean.shape),
+        high=high.reshape(bounds.mean.shape),
+        df=np.full(bounds.mean.shape, np.nan),
+    )
+
+
+def bootstrap_interval(x: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
+    """Bootstrap interval of one sample."""
+    x = _row(x)
+    return _one(bootstrap_bounds(x, level, draws, seed), level, x.size, "bootstrap (BCa)")
+
+
+def crossed_bounds(d: ArrayLike, level: float = 0.95) -> Bounds:
+    """Grand mean of d[..., seed, item] with random seeds and random items (`theory.crossed`); nan marks a
+    missing cell.
+
+    Simulated coverage is 93% to 97% from 5 seeds on, 92% to 97% at 3 and 88% to 98% at 2. With one seed
+    only the items are covered, with one item only the seeds.
+    """
+    mean, se, df = crossed_spread(_samples(d, level, axes=2, missing=True))
+    return _student(mean, se, df, level)
+
+
+def crossed_interval(d: ArrayLike, level: float = 0.95) -> Interval:
+    """One seeds x items matrix; `n` counts the seeds, or the items if there is a single seed (the method
+    says so).
+    """
+    d = _matrix(d)
+    seeds, items = d.shape
+    method = ONE_SEED if seeds == 1 else "t over seeds (one item)" if items == 1 else "crossed seeds x items"
+    return _one(crossed_bounds(d, level), level, items if seeds == 1 else seeds, method)
+
+
+def pigeonhole_interval(d: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
+    """Bootstrap of seeds and items, each resampled on its own; counts cell noise three times, so it is
+    conservative.
+
+    The tail is widened for the smaller of the two numbers, as in `bootstrap_bounds`.
+    """
+    d = _matrix(d)
+    if min(d.shape) < 2:
+        raise TheoryError(
+            f"pigeonhole interval: found {d.shape[0]} seeds x {d.shape[1]} items, needs two of each"
+        )
+    means = pigeonhole_means(d, draws, seed)
+    tail = widened_tail(min(d.shape), level)
+    low, high = np.quantile(means, [tail, 1 - tail])
+    sd = float(means.std(ddof=1)) * math.sqrt(len(d))
+    return Interval(
+        float(np.nanmean(d)), float(low), float(high), level, len(d), sd, "pigeonhole bootstrap seeds x items"
+    )
+
+
+def nested_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interval:
+    """Each seed has items of its own: Student's t over the seeds' means, each seed counting once.
+
+    Item noise is part of the spread of the means, so nothing is left out. With a single seed only its items
+    are covered, and the method says so.
+    """
+    samples = [_row(group) for group in groups]
+    if not samples or not all(sample.size for sample in samples):
+        raise TheoryError(
+            "nested interval: expected one non-empty array of item values for each seed; drop empty seeds"
+        )
+    if len(samples) == 1:
+        return _one(t_bounds(samples[0], level), level, samples[0].size, ONE_SEED)
+    means = np.array([sample.mean() for sample in samples])
+    return _one(t_bounds(means, level), level, means.size, "t over seed means (items nested)")
+
+
+def holm(p: ArrayLike) -> Array:
+    """Holm's adjusted p-values over the last axis; a missing test (nan) stays nan and leaves the family."""
+    p = np.asarray(p, dtype=np.float64)
+    bad = (p < 0) | (p > 1)
+    if bad.any():
+        raise TheoryError(f"holm: expected p-values between 0 and 1, got {p[bad].flat[0]:g}")
+    order = np.argsort(p, axis=-1)  # nan last
+    family = (~np.isnan(p)).sum(axis=-1, keepdims=True)
+    steps = np.take_along_axis(p, order, axis=-1) * (family - np.arange(p.shape[-1]))
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1.0), axis=-1)
+    return adjusted
+
+
+def minimum_detectable_effect(sd: ArrayLike, n: ArrayLike, alpha: float = 0.05, power: float = 0.8) -> Array:
+    """The mean that a two-sided t test over n units with this sd finds with this power, from the noncentral
+    t.
+
+    Rejecting on the wrong side is not counted as finding. One unit alone finds nothing: infinite.
+    """
+    sd, n = np.broadcast_arrays(np.asarray(sd, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    df = np.maximum(n - 1, 1.0)
+    shift = nctdtrinc(df, 1 - power, stdtrit(df, 1 - alpha / 2))
+    return np.asarray(np.where(n > 1, shift * sd / np.sqrt(np.maximum(n, 1.0)), np.inf))
+
+
+def mcnemar(b: ArrayLike, c: ArrayLike) -> Array:
+    """Exact two-sided p-value for b items right only in the first of two paired runs and c only in the
+    second.
+    """
+    b, c = np.asarray(b, dtype=np.int64), np.asarray(c, dtype=np.int64)
+    if np.any(b < 0) or np.any(c < 0):
+        raise TheoryError("mcnemar: expected counts >= 0 of the items right in one of the two runs only")
+    return np.asarray(np.minimum(1.0, 2.0 * bdtr(np.minimum(b, c).astype(float), b + c, 0.5)))
+
+
+def _student(mean: Array, se: Array, df: Array, level: float) -> Bounds:
+    known = np.isfinite(se) & (df > 0)
+    se = np.where(known, np.maximum(se, ROUNDING), np.nan)
+    half = np.where(known, stdtrit(np.where(known, df, 1.0), (1 + level) / 2) * se, np.inf)
+    return Bounds(mean, mean - half, mean + half, se, np.where(known, df, np.nan))
+
+
+def _pvalue(shift: ArrayLike, se: ArrayLike, df: ArrayLike) -> Array:
+    se, df = np.asarray(se, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    return np.asarray(np.where(np.isnan(se), 1.0, 2.0 * stdtr(df, -np.abs(shift) / se)))
+
+
+def _one(bounds: Bounds, level: float, n: int, method: str) -> Interval:
+    mean, low, high, se, df = (float(part) for part in bounds)
+    return Interval(mean, low, high, level, n, se * math.sqrt(n), method, df)
+
+
+def _samples(x: ArrayLike, level: float, axes: int, missing: bool = False) -> Array:
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim < axes or x.size == 0:
+        raise TheoryError(
+            f"interval: found an array of shape {x.shape}; expected values on the last {axes} axes"
+        )
+    if not 0 < level < 1:
+        raise TheoryError(f"interval: level {level:g} is not between 0 and 1; write 0.95 for 95%")
+    bad = np.isinf(x) if missing else ~np.isfinite(x)
+    if bad.any():
+        raise TheoryError(f"interval: {x[bad].flat[0]} is not a finite number; leave such values out")
+    return x
+
+
+def _row(x: ArrayLike) -> Array:
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim != 1:
+        raise TheoryError(
+            f"interval: found an array of shape {x.shape}, expected one row; for many use *_bounds"
+        )
+    return x
+
+
+def _matrix(d: ArrayLike) -> Array:
+    """The matrix without empty rows and columns."""
+    d = np.asarray(d, dtype=np.float64)
+    if d.ndim != 2:
+        raise TheoryError(f"interval: found an array of shape {d.shape}, expected a seeds x items matrix")
+    seen = ~np.isnan(d)
+    return np.asarray(d[seen.any(axis=1)][:, seen.any(axis=0)])
