@@ -137,6 +137,12 @@ class Cache:
         """This cache of one row for `rows` rows, with space for `room` positions."""
         return Cache(*([_widen(part, rows, room) for part in parts] for parts in (self.keys, self.values)))
 
+    def repeated(self, times: int) -> Cache:
+        """Every row `times` times, side by side."""
+        return Cache(
+            *([part.repeat_interleave(times, 0) for part in parts] for parts in (self.keys, self.values))
+        )
+
     def write(self, layer: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         slots = positions[:, None, :, None].expand_as(k)
         return self.keys[layer].scatter_(2, slots, k), self.values[layer].scatter_(2, slots, v)

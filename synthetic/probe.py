@@ -1,4 +1,4 @@
-"""How well facts are known: exact probabilities of the right answer from teacher forcing, and the sampled estimate."""
+"""How well facts are known: exact chances of the right answer by teacher forcing, and the estimate from samples."""
 
 from __future__ import annotations
 
@@ -7,48 +7,45 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synthetic.errors import SyntheticError
 from synthetic.generate import generate, padded, read_prefix
 from synthetic.machine import one_thread
-from synthetic.model import LlamaSpec, hidden_states, logits
-from synthetic.sampling import check_law, log_law
+from synthetic.model import Cache, LlamaSpec, hidden_states, logits
+from synthetic.prompts import Asked
+from synthetic.sampling import check_law, log_chance
 
 Tokens = Sequence[int]
+Shots = Sequence[Sequence[Tokens]]  # few-shot prefixes of each relation, as many for each that is asked about
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Of each question (n,) or question and few-shot prompt (n, prompts)."""
+    """Of each question (n,), or of each question after each prefix (n, prefixes)."""
 
     greedy: NDArray[np.bool_]  # the likeliest continuation is the answer and then the end
-    sampled: NDArray[np.float64]  # probability that a draw at the temperature, among the top k, is the answer and the end
-    log_likelihood: NDArray[np.float64]  # log-probability of answer and end at temperature 1 without a cut
+    sampled: NDArray[np.float64]  # chance that a draw at the temperature from the top k is the answer and the end
+    log_likelihood: NDArray[np.float64]  # log-probability of answer and end, at temperature 1 and uncut
 
 
 def score_answers(
     weights: Mapping[str, Tensor],
     spec: LlamaSpec,
-    prompts: Sequence[Tokens],
-    answers: Sequence[Tokens],
+    asked: Asked,
     *,
-    end: int,
     prefix: Tokens = (),
     temperature: float = 0.5,
     top_k: int = 40,
     batch: int = 256,
 ) -> Answered:
-    """Exact, in one pass: what follows `prefix` and prompt i is held against answers[i] and the token `end`."""
+    """Exact and in one pass: what follows `prefix` and each prompt is held against the right answer and the end."""
     check_law(temperature, top_k)
     if temperature == 0:
-        raise SyntheticError("temperature is 0; greedy answers are scored anyway, give the temperature of the draws")
-    if len(prompts) != len(answers):
-        raise SyntheticError(f"{len(prompts)} prompts but {len(answers)} answers")
-    whole = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    if not all(map(len, prompts)) or not whole:
-        raise SyntheticError("expected at least one prompt and no empty one")
+        raise SyntheticError("temperature is 0: greedy answers are scored anyway; give the temperature of draws")
+    whole = [(*prompt, *answer) for prompt, answer in zip(asked.prompts, asked.answers, strict=True)]
     if (need := len(prefix) + max(map(len, whole)) + 1) > spec.context:
         raise SyntheticError(f"prefix, prompt, answer and end need {need} places, the context has {spec.context}")
     out = Answered(np.empty(len(whole), bool), np.empty(len(whole)), np.empty(len(whole)))
@@ -57,98 +54,113 @@ def score_answers(
         start = read_prefix(weights, spec, prefix)
         for first in range(0, len(order), batch):
             some = order[first : first + batch]
-            tokens, lengths = padded([whole[i] for i in some])
-            wanted, widths = padded([[*answers[i], end] for i in some])
-            cache = start.copies(len(some), len(prefix) + tokens.shape[1])
-            positions = (len(prefix) + torch.arange(tokens.shape[1])).expand_as(tokens)
-            column = torch.arange(wanted.shape[1])
-            used = column < widths[:, None]
-            take = torch.where(used, lengths[:, None] - widths[:, None] + column, 0)
-            states = hidden_states(weights, spec, tokens, positions, take=take, cache=cache)
-            heard, target = logits(weights, states[used]), wanted[used]
-            right = torch.ones_like(used)
-            right[used] = heard.argmax(-1) == target
-            out.greedy[some] = right.all(1).numpy()
-            for field, law in ((out.sampled, (temperature, top_k)), (out.log_likelihood, (1.0, 0))):
-                part = torch.zeros(used.shape, dtype=torch.float64)
-                part[used] = log_law(heard, *law).gather(1, target[:, None])[:, 0]
-                field[some] = part.sum(1).numpy()
-    np.exp(out.sampled, out=out.sampled)
+            ends = [(*asked.answers[i], asked.end) for i in some]
+            parts = _score(weights, spec, start, [whole[i] for i in some], ends, (temperature, top_k))
+            for field, part in zip(vars(out).values(), parts, strict=True):
+                field[some] = part.numpy()
     return out
+
+
+def _score(
+    weights: Mapping[str, Tensor],
+    spec: LlamaSpec,
+    start: Cache,
+    whole: Sequence[Tokens],
+    ends: Sequence[Tokens],
+    law: tuple[float, int],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Right at every step, chance under the law, log-likelihood (n,) of what `ends` each sequence."""
+    (tokens, lengths), (wanted, widths) = padded(whole), padded(ends)
+    before = start.keys[0].shape[2]
+    column = torch.arange(wanted.shape[1])
+    used = column < widths[:, None]
+    take = torch.where(used, (lengths - widths)[:, None] + column, 0)
+    cache = start.copies(len(tokens), before + tokens.shape[1])
+    positions = (before + torch.arange(tokens.shape[1])).expand_as(tokens)
+    states = hidden_states(weights, spec, tokens, positions, take=take, cache=cache)
+    heard, target = logits(weights, states[used]), wanted[used]
+
+    def over_answers(part: Tensor, empty: float) -> Tensor:
+        table = torch.full(used.shape, empty, dtype=torch.float64)
+        table[used] = part.double()
+        return table
+
+    right = over_answers(heard.argmax(-1) == target, 1.0).prod(1) > 0
+    chance = over_answers(log_chance(heard, target, *law), 0.0).sum(1).exp().clamp(max=1.0)
+    return right, chance, over_answers(log_chance(heard, target, 1.0, 0), 0.0).sum(1)
 
 
 def probe(
     weights: Mapping[str, Tensor],
     spec: LlamaSpec,
-    prompts: Sequence[Tokens],
-    answers: Sequence[Tokens],
-    shots: Sequence[Sequence[Tokens]],
-    group: ArrayLike,
+    asked: Asked,
+    shots: Shots,
     *,
-    end: int,
     temperature: float = 0.5,
     top_k: int = 40,
     batch: int = 256,
 ) -> Answered:
-    """`score_answers` of question i after each few-shot prefix in shots[group[i]]; every group has as many."""
-    out: Answered | None = None
-    for some, j, prefix, number in _by_prefix(shots, group, len(prompts)):
+    """`score_answers` of every question after each of the few-shot prefixes of its relation."""
+    shape = _shape(asked, shots)
+    out = Answered(np.empty(shape, bool), np.empty(shape), np.empty(shape))
+    for some, _, j, prefix in _cells(asked, shots):
         part = score_answers(
-            weights,
-            spec,
-            [prompts[i] for i in some],
-            [answers[i] for i in some],
-            end=end,
-            prefix=prefix,
-            temperature=temperature,
-            top_k=top_k,
-            batch=batch,
+            weights, spec, asked[some], prefix=prefix, temperature=temperature, top_k=top_k, batch=batch
         )
-        out = out or Answered(*(np.empty((len(prompts), number), kind) for kind in (bool, float, float)))
         for whole, one in zip(vars(out).values(), vars(part).values(), strict=True):
             whole[some, j] = one
-    assert out is not None
     return out
 
 
 def probe_by_sampling(
     weights: Mapping[str, Tensor],
     spec: LlamaSpec,
-    prompts: Sequence[Tokens],
-    answers: Sequence[Tokens],
-    shots: Sequence[Sequence[Tokens]],
-    group: ArrayLike,
+    asked: Asked,
+    shots: Shots,
     *,
-    end: int,
     temperature: float = 0.5,
     top_k: int = 40,
     draws: int = 16,
     seed: int = 0,
     batch: int = 256,
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The paper's estimate in place of `probe`: is the greedy answer right (n, prompts), and how many of `draws` are."""
-    most = 1 + max(map(len, answers))
-    right = np.full((len(answers), most), -1, np.int64)
-    for i, answer in enumerate(answers):
-        right[i, : len(answer)] = answer
-    greedy: NDArray[np.bool_] | None = None
-    for some, j, prefix, number in _by_prefix(shots, group, len(prompts)):
-        if greedy is None:
-            greedy, hits = np.empty((len(prompts), number), bool), np.empty((len(prompts), number), np.int64)
-        for law, count, into in (((0.0, 0), 1, greedy), ((temperature, top_k), draws, hits)):
+) -> tuple[NDArray[np.bool_], Ints]:
+    """The paper's estimate (n, prefixes): is the greedy answer right, and how many of `draws` sampled ones are."""
+    shape = _shape(asked, shots)
+    greedy, hits = np.empty(shape, bool), np.empty(shape, np.int64)
+    most = 1 + max(map(len, asked.answers))
+    right = np.full((len(asked), 1, most), -1, np.int64)
+    for i, answer in enumerate(asked.answers):
+        right[i, 0, : len(answer)] = answer
+    for some, relation, j, prefix in _cells(asked, shots):
+        own = int(np.random.SeedSequence([seed, relation, j]).generate_state(1)[0])
+        for into, heat, top, count in ((greedy, 0.0, 0, 1), (hits, temperature, top_k, draws)):
             said = generate(
                 weights,
                 spec,
-                [prompts[i] for i in some],
+                asked[some].prompts,
                 most=most,
-                stop=(end,),
+                stop=(asked.end,),
                 prefix=prefix,
-                temperature=law[0],
-                top_k=law[1],
+                temperature=heat,
+                top_k=top,
                 draws=count,
-                seed=seed + 7919 * j,
+                seed=own,
                 batch=batch,
             )
-            into[some, j] = (said == right[some, None]).all(2).sum(1)
-    assert greedy is not None
+            into[some, j] = (said == right[some]).all(2).sum(1)
     return greedy, hits
+
+
+def _shape(asked: Asked, shots: Shots) -> tuple[int, int]:
+    counts = {int(relation): len(shots[relation]) for relation in np.unique(asked.relation)}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        raise SyntheticError(f"few-shot prefixes by relation are {counts}; every relation needs as many, at least 1")
+    return len(asked), next(iter(counts.values()))
+
+
+def _cells(asked: Asked, shots: Shots) -> Iterator[tuple[Ints, int, int, Tokens]]:
+    """Questions of one relation, the relation, the number of a prefix, the prefix."""
+    for relation in np.unique(asked.relation).tolist():
+        some = np.flatnonzero(asked.relation == relation)
+        for j, prefix in enumerate(shots[relation]):
+            yield some, relation, j, prefix

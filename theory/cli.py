@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -157,11 +156,23 @@ class World:
         return 0
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that records are written in: arms, training sets, prompts, splits, strata and metrics, with meanings."""
+
+    def run(self) -> int:
+        from theory.claims.vocabulary import to_text
+
+        print(to_text())
+        return 0
+
+
 COMMANDS: dict[str, type[Command]] = {
     "list": List,
     "show": Show,
     "check": Check,
     "claims": Claims,
+    "vocabulary": Vocabulary,
     "data": Data,
     "world": World,
 }

@@ -170,14 +170,14 @@ def salience_margin(exposure: ArrayLike, alpha: ArrayLike, answers: ArrayLike) -
     """Logit margin z after exposure f t, exact for tiny and huge exposures.
 
     With x = (C+1)/(K-1) - log(K-1), z = (C+1)/(K-1) - W(e^x) = log((K-1) W(e^x)). W(e^x) is Wright's omega,
-    which never overflows; a Newton step on the forward law restores relative accuracy where z is small.
+    which never overflows; the bound z <= C/K and a Newton step keep all digits of a small z.
     """
     k = _answers(answers)
     c = np.square(np.asarray(alpha, float)) * k * np.asarray(exposure, float)
     if np.any(~(c >= 0)):
-        raise TheoryError("salience_margin: exposure f t must not be negative")
-    z = np.log(k - 1.0) + np.log(wrightomega((c + 1.0) / (k - 1.0) - np.log(k - 1.0)))
-    z = np.maximum(z, 0.0)
+        raise TheoryError("salience_margin: exposure f t must be a number that is not negative")
+    lambert = np.log(k - 1.0) + np.log(wrightomega((c + 1.0) / (k - 1.0) - np.log(k - 1.0)))
+    z = np.clip(lambert, 0.0, c / k)
     return np.asarray(z - (np.expm1(z) - c + (k - 1.0) * z) / (np.exp(z) + k - 1.0))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logsumexp, softmax, wrightomega
+from scipy.special import expit, log_expit, logsumexp, softmax, wrightomega
 
 from theory.attention import Array, log_odds, margin, others
 from theory.errors import TheoryError
@@ -113,7 +113,7 @@ def score_shift(g: ArrayLike, kernel: ArrayLike, rate: ArrayLike = 1.0) -> Array
 def _without_salience(alpha: ArrayLike, v_r: ArrayLike, background: ArrayLike) -> tuple[Array, Array]:
     alpha, v_r = np.asarray(alpha, dtype=np.float64), np.asarray(v_r, dtype=np.float64)
     if np.any((alpha <= 0.0) | (alpha > 1.0)):
-        raise TheoryError(f"alpha: expected attention in (0, 1], got {alpha.min()}..{alpha.max()}")
+        raise TheoryError(f"alpha: expected attention in (0, 1], got {alpha.min()} to {alpha.max()}")
     if v_r.ndim < 1 or v_r.shape[-1] < 2:
         raise TheoryError(f"v_r: expected at least two answers on the last axis, got shape {v_r.shape}")
     alpha = alpha[..., None]
@@ -122,8 +122,9 @@ def _without_salience(alpha: ArrayLike, v_r: ArrayLike, background: ArrayLike) -
 
 def _mean_threshold(sigma: Array, alpha: Array, tau: Array, odds: Array, weights: Array) -> Array:
     """Mean threshold of a set weighted by how wrong each fact is at salience sigma: falls as sigma rises."""
-    wrong = weights * expit(-alpha * sigma[..., None] - odds)
-    return np.asarray(np.sum(wrong * tau, axis=-1) / np.sum(wrong, axis=-1))
+    with np.errstate(divide="ignore"):
+        log_wrong = np.log(weights) + log_expit(-alpha * sigma[..., None] - odds)
+    return np.asarray(np.sum(softmax(log_wrong, axis=-1) * tau, axis=-1))
 
 
 def _shares(weights: ArrayLike, *, positive: bool = False) -> Array:

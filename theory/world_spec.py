@@ -48,12 +48,8 @@ class WorldSpec:
     mean_exposure: float = 50.0  # expected mentions of a fact that is not withheld
     unseen: float = 0.15  # share of the facts of seen subjects that are withheld: never stated
     derived_unseen: float | None = None  # the same for derived facts; None: as `unseen`
-    unseen_tilt: float = (
-        0.0  # log-odds of being withheld rise by this from the most to the least popular subject
-    )
-    at_least_once: bool = (
-        True  # facts not withheld are stated at least once; False: chance may also miss them
-    )
+    unseen_tilt: float = 0.0  # log-odds of being withheld: least minus most popular subject
+    at_least_once: bool = True  # facts not withheld are stated; False: chance may also miss them
     copy_share: float = 0.0  # share of facts whose answer repeats a word of the subject's name
     subject_words: tuple[int, ...] = (1, 2, 3)  # word counts that subject names take in turn
     answer_words: tuple[int, ...] = (1, 2)  # word counts that answer names take in turn

@@ -195,8 +195,8 @@ def test_leaving_out_the_item_or_the_seed_effect_undercovers() -> None:
     seeds_alone, items_alone = t_bounds(d.mean(axis=2)), t_bounds(d.mean(axis=1))
     cells = t_bounds(d.reshape(1500, -1))
     assert coverage(crossed_bounds(d)) > 0.92
-    assert coverage(seeds_alone) < 0.88
-    assert coverage(items_alone) < 0.85
+    assert coverage(seeds_alone) < 0.90
+    assert coverage(items_alone) < 0.90
     assert coverage(cells) < 0.60
 
 

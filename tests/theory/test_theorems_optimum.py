@@ -51,6 +51,15 @@ def test_the_closed_form_covers_a_known_background():
     assert np.all(at[1] > at[2])
 
 
+def test_the_example_of_the_best_salience():
+    """Ten answers with prior 1/k, alpha = 1/2, V_r = log pi, the most generic answer right."""
+    v_r = np.log(1 / np.arange(1, 11))
+    best = float(optimal_salience(0.5, v_r, 0))
+    assert best == pytest.approx(4.4229, abs=1e-4)
+    pulls = push(0.0, stored(np.zeros(2, int), np.array([best, 14.0]), 10), v_r, 0)
+    assert pulls[0] / pulls[1] == pytest.approx(19.36, abs=0.01)
+
+
 def test_saturated_facts_pull_less_the_better_they_are_known():
     v_r, alpha = np.array([2.0, 0.0, 0.0]), 0.5
     best = float(optimal_salience(alpha, v_r, 0))

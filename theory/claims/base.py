@@ -27,8 +27,8 @@ MARGIN = 0.02  # 2 points: what counts as no difference where the paper gives no
 class Cell:
     """Which rows of a study's records hold one number a seed (a curve over steps if `stop` is every).
 
-    An empty `arm` is the run's primary one (`vocabulary.PRIMARY`), `base` another pretraining; `|` joins values of a
-    stratum that are pooled by n.
+    An empty `arm` is the run's primary one (`vocabulary.PRIMARY`), `base` another pretraining; `|` joins
+    values of a stratum that are pooled by n.
     """
 
     metric: str
@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Series:
-    """One value a seed, seeds ascending; `items` holds (seed index, item, value) if the rows were single test items."""
+    """One value a seed, seeds ascending; `items` (seed index, item, value) if all rows were single items."""
 
     seeds: NDArray[np.int64]
     values: Array
@@ -134,10 +134,13 @@ def published(value: float, where: str, mark: Mark = "paper") -> Published:
 
 @dataclass(frozen=True)
 class Part:
-    """A quantity and where the claim says it lies: above or below `null`, not below null - margin, or within +-margin.
+    """A quantity and where the claim says it lies.
 
-    `null` and `margin` are in the records' own scale (fractions). A part `decides`, decides `if present` (rows that only
-    some laboratories can write), or is `reported` beside the decision without a test.
+    That is above or below `null` (by more than a margin, if one is given), not below null - margin, or
+    within null +- margin.
+
+    `null` and `margin` are in the records' own scale (fractions). A part `decides`, decides `if present`
+    (rows that only some laboratories can write), or is `reported` beside the decision without a test.
     """
 
     name: str
@@ -154,11 +157,9 @@ class Part:
             raise TheoryError(
                 f"part {self.name!r}: unit {self.unit!r} is not known; expected one of {', '.join(UNITS)}"
             )
-        needs = self.direction in ("not below", "within")
-        if (self.margin > 0) != needs:
+        if self.margin <= 0 and self.direction in ("not below", "within"):
             raise TheoryError(
-                f"part {self.name!r}: {self.direction} with margin {self.margin:g}; 'not below' and 'within' need a margin > 0, "
-                "'above' and 'below' take none"
+                f"part {self.name!r}: {self.direction!r} needs a margin > 0, got {self.margin:g}"
             )
 
     @property
@@ -169,9 +170,12 @@ class Part:
     def rule(self) -> str:
         """Where the quantity is claimed to lie, in words and in its unit."""
         null, margin = self.null * self.scale, self.margin * self.scale
+        opposite = (
+            f" (opposite: {'below' if self.direction == 'above' else 'above'} {null:g})" if margin else ""
+        )
         return {
-            "above": f"above {null:g}",
-            "below": f"below {null:g}",
+            "above": f"above {null + margin:g}{opposite}",
+            "below": f"below {null - margin:g}{opposite}",
             "not below": f"not below {null - margin:g}",
             "within": f"between {null - margin:g} and {null + margin:g}",
         }[self.direction]
@@ -216,7 +220,8 @@ class Claim:
         for role, said in (("decides", "{}"), ("if present", "{} (asked where such rows exist)")):
             words += [said.format(f"{p.name} is {p.rule} {p.unit}") for p in self.parts if p.role == role]
         return (
-            f"Reproduced if {'; and '.join(words)}. Each at a two-sided {LEVEL:.0%} over seeds after Holm's correction within the "
+            f"Reproduced if {'; and '.join(words)}. "
+            f"Each at a two-sided {LEVEL:.0%} over seeds after Holm's correction within the "
             "family, with a bootstrap interval over seeds that agrees. Contradicted if one of them is "
             "shown to lie on the other side. "
             f"Else inconclusive, as with fewer than {MIN_SEEDS} paired seeds."

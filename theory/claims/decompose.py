@@ -19,7 +19,7 @@ NAMES = ("raw", "copying", "answer support", "guessing", "rest")
 
 @dataclass(frozen=True)
 class Slice:
-    """One bar: `raw` is the whole gap, the next three what each confounder carries, `rest` is left; they sum to raw.
+    """One bar: `raw` is the gap, three say what each confounder carries, `rest` is left; these sum to raw.
 
     Fractions, paired within seed; `interval` is None where rows are missing, and `missing` says which.
     """

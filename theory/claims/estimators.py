@@ -14,9 +14,7 @@ from theory.errors import TheoryError
 
 Index = NDArray[np.int64]
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-FORMAT_SHARE = (
-    0.2  # of the last step: earlier points are left out of the regression, they show the format being learned
-)
+FORMAT_SHARE = 0.2  # of the last step: before it a small model still learns the format
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def slope(over: Mapping[float, Contrast]) -> Contrast:
 class TimeToFit:
     """log2 of the steps that `late` needs to reach `at` over those that `early` needs: doublings of training.
 
-    Curves start at (0, 0) and are linear between records; one that never reaches `at` counts with its last step,
-    so the number is then a lower bound for `late` (an upper one for `early`).
+    Curves start at (0, 0) and are linear between records; one that never reaches `at` counts with its last
+    step, so the number is then a lower bound for `late` (an upper one for `early`).
     """
 
     late: Cell
@@ -99,7 +97,7 @@ class TimeToFit:
 
 
 def time_to(steps: NDArray[np.int64], values: Array, at: float) -> Array:
-    """First step at which values[..., steps], linear from (0, 0) on, reach `at`; the last step if they never do."""
+    """First step at which values[..., steps], linear from (0, 0) on, reach `at`; else the last step."""
     keep = steps > 0
     steps = np.concatenate([[0], steps[keep]]).astype(np.float64)
     values = np.concatenate([np.zeros((*values.shape[:-1], 1)), values[..., keep]], axis=-1)
@@ -114,11 +112,11 @@ def time_to(steps: NDArray[np.int64], values: Array, at: float) -> Array:
 
 @dataclass(frozen=True)
 class FittedShares:
-    """Within seed, accuracy = b0 + b_known N_known/|D| + b_unknown N_unknown/|D| over every step of every mix.
+    """Within seed: accuracy = b0 + b_known N_known/|D| + b_unknown N_unknown/|D| over all steps of all mixes.
 
-    N is the number of Known or Unknown training rows that are answered right by then, |D| the size of the set.
-    Steps before a fifth of the last one are left out: there a small model learns the format. `weights` combine
-    the fits' results: (weight, "known" | "unknown" | "r2", split).
+    N is the number of Known or Unknown training rows that are answered right by then, |D| the size of the
+    set. Steps before a fifth of the last one are left out: there a small model learns the format. `weights`
+    combine the fits' results: (weight, "known" | "unknown" | "r2", split).
     """
 
     weights: tuple[tuple[float, str, str], ...]
@@ -193,6 +191,11 @@ def regress(accuracy: Array, known: Array, unknown: Array) -> dict[str, Array]:
     }
 
 
+def share_of(cell: Cell) -> float:
+    """The share in the name of a training set, such as 0.25 of mix:0.25."""
+    return float(cell.trained_on.partition(":")[2])
+
+
 def _rows_of(curve: Curve, seed: int) -> Curve:
     start, stop = np.searchsorted(curve.seeds, [seed, seed + 1])
     return Curve(
@@ -214,7 +217,7 @@ def _of_seed(curve: Curve, seed: int) -> tuple[NDArray[np.int64], Array]:
 
 
 def _item_matrix(terms: list[tuple[float, Series]], seeds: Index) -> tuple[Array | None, bool]:
-    """Effects [seeds, items] and whether seeds share items, if every term has the same items in every paired seed."""
+    """Effects [seeds, items] if all terms have the same items in each paired seed; do seeds share them?"""
     total: Array | None = None
     where: Index | None = None
     for weight, series in terms:

@@ -99,7 +99,7 @@ class StudyRows:
         return np.empty(0, np.int64) if rows is None else self._in_stratum(rows, labels(cell.stratum))
 
     def _in_stratum(self, rows: Index, wanted: Labels) -> Index:
-        """Rows labelled exactly by the wanted keys; else single items that carry the wanted labels among others.
+        """Rows labelled exactly by the wanted keys, or single items that carry these labels among others.
 
         Items are taken first if they cover all the seeds that the pooled rows cover.
         """

@@ -1,31 +1,39 @@
-"""Records with a known truth: no effect, the claimed effect or its opposite, under noise like that of real runs.
+"""Numbers with a known truth, under noise like that of real runs: what the decision rule is calibrated on.
 
-Null records put every part at the boundary of what it claims: a zero effect where a sign is claimed, the margin itself
-where "no worse" or "no different" is claimed (no effect at all would make such a claim true). `nothing` is no effect at all.
+`null` puts every part at the boundary of what it claims: a zero effect where a sign is claimed, the margin
+itself where "no worse" or "no different" is claimed, because no effect at all makes such a claim true.
+`nothing` is no effect at all; `published` the paper's number, and the claimed direction where there is none.
 
-Noise, per seed and with a scale that differs between seeds: a shift shared by all training sets (other test facts), a
-skewed one of each training set, one of each training set that wanders over steps, and one of each number written.
+Every number has, with a scale that differs between seeds: a shift shared by all training sets (other test
+facts), a skewed one of its training set, one of its training set that wanders over steps, and one of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from theory.claims.base import Array, Cell, Claim, Part
 from theory.claims.catalogue import choose
-from theory.claims.estimators import FORMAT_SHARE, Contrast, FittedShares, TimeToFit, regress, time_to
+from theory.claims.estimators import (
+    FORMAT_SHARE,
+    Contrast,
+    FittedShares,
+    TimeToFit,
+    regress,
+    share_of,
+    time_to,
+)
 from theory.errors import TheoryError
-from theory.table import Table
 
-Truth = Literal["null", "nothing", "claimed", "opposite"]
+Truth = Literal["null", "nothing", "claimed", "opposite", "published"]
 Key = tuple[str, Cell]  # study, and a cell at every step
-Set = tuple[str, str, str, str]  # study, arm, trained_on, whether it is the fit to its own rows
 
 STEPS = np.arange(20, 161, 20)
 EARLY = 2  # index of the step at which dev accuracy peaks
@@ -36,13 +44,12 @@ SIZES: Mapping[str, float] = {
     "doublings": 1.0,
     "share": 0.2,
 }
-ROWS = 400  # training rows of a mix
-_TOLERANCE = 1e-9
+TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations in the records' scale; `rho` correlates neighbouring steps, `spread` is that of log scale."""
+    """Standard deviations in the records' scale; `rho` ties neighbouring steps, `spread` is of log scale."""
 
     shared: float = 0.05
     trained: float = 0.015
@@ -52,9 +59,12 @@ class Noise:
     spread: float = 0.4
 
 
+USUAL = Noise()
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The rows that claims need and the truth behind them: level[key, step], and where each training set peaks."""
+    """The numbers that claims read and the truth behind them: levels[key, step]; `arm` is the primary one."""
 
     claims: tuple[Claim, ...]
     keys: tuple[Key, ...]
@@ -63,15 +73,16 @@ class Plan:
 
     @property
     def parts(self) -> tuple[tuple[Claim, Part], ...]:
-        """The parts that decide."""
-        return tuple(
-            (claim, part) for claim in self.claims for part in claim.parts if part.role != "reported"
-        )
+        """The parts that decide, each with its claim."""
+        return deciding(self.claims)
 
-    @property
-    def sets(self) -> tuple[Set, ...]:
-        """What is trained; its fit to its own rows wanders apart from its answers, or the fit would have an effect."""
-        return tuple((s, c.arm_in(self.arm), c.trained_on, str(c.split == "train")) for s, c in self.keys)
+    @cached_property
+    def place(self) -> Mapping[Key, int]:
+        return {key: i for i, key in enumerate(self.keys)}
+
+
+def deciding(claims: Iterable[Claim]) -> tuple[tuple[Claim, Part], ...]:
+    return tuple((claim, part) for claim in claims for part in claim.parts if part.role != "reported")
 
 
 def plan(
@@ -82,152 +93,100 @@ def plan(
     arm: str = "all",
     peak: float = 0.1,
 ) -> Plan:
-    """Find levels that give every deciding part its true value. `peak` 0 lets noise alone pick the early stop."""
+    """Levels that give every deciding part its true value. With `peak` 0 noise alone picks the early stop."""
     chosen = choose(claims)
-    keys = list(
-        dict.fromkeys((claim.study, cell.at(stop="every")) for claim in chosen for cell in claim.cells)
-    )
-    stops = [(claim.study, cell) for claim in chosen for cell in claim.cells if cell.stop == "early"]
-    keys += dict.fromkeys((study, _dev(cell)) for study, cell in stops if (study, _dev(cell)) not in keys)
-    parts = [(claim.study, part) for claim in chosen for part in claim.parts if part.role != "reported"]
+    read = [(claim.study, cell) for claim in chosen for cell in claim.cells]
+    dev = [(study, _dev(cell)) for study, cell in read if cell.stop == "early"]
+    keys = tuple(dict.fromkeys([*((study, cell.at(stop="every")) for study, cell in read), *dev]))
     levels = np.full((len(keys), len(STEPS)), 0.5)
     for i, (_, cell) in enumerate(keys):
         if cell.split == "dev":
             levels[i, EARLY] += peak
-            levels[i, -1] -= 2 * peak + 0.2
-    for options in product(*([1.0, -1.0] if part.direction == "within" else [1.0] for _, part in parts)):
-        targets = [_target(part, truth, sizes, sign) for (_, part), sign in zip(parts, options, strict=True)]
+            levels[i, -1] -= 0.2
+    parts = deciding(chosen)
+    for signs in product(*([1.0, -1.0] if part.direction == "within" else [1.0] for _, part in parts)):
+        targets = [_target(part, truth, sizes, sign) for (_, part), sign in zip(parts, signs, strict=True)]
         solved = _solve(keys, levels, parts, targets)
         if solved is not None:
-            return Plan(chosen, tuple(keys), solved, arm)
+            return Plan(chosen, keys, solved, arm)
     raise TheoryError(
-        f"plan: the parts of {', '.join(c.id for c in chosen)} cannot all be {truth} at once; plan them apart"
+        f"plan: {', '.join(c.id for c in chosen)} cannot all be {truth} at once; plan them apart"
     )
 
 
-def draw(it: Plan, rng: np.random.Generator, draws: int, seeds: int, noise: Noise = Noise()) -> Array:  # noqa: B008
-    """Values [draws, seeds, keys, steps]."""
+def draw(it: Plan, rng: np.random.Generator, draws: int, seeds: int, noise: Noise = USUAL) -> Array:
+    """Values [draws, seeds, keys, steps]. The fit to own rows wanders apart, or it would have an effect."""
     shape = (draws, seeds)
-    scale = np.exp(rng.normal(0.0, noise.spread, (*shape, 1, 1)))
-    wander = np.linalg.cholesky(
-        noise.rho ** np.abs(np.subtract.outer(range(len(STEPS)), range(len(STEPS))))
-    ).T
+    lag = np.abs(np.subtract.outer(np.arange(len(STEPS)), np.arange(len(STEPS))))
+    wander = np.linalg.cholesky(noise.rho**lag).T
+    sets = _numbered((study, c.arm_in(it.arm), c.trained_on, str(c.split == "train")) for study, c in it.keys)
     questions = _numbered((study, c.metric, c.split, c.stratum) for study, c in it.keys)
-    sets = _numbered(it.sets)
     many = int(sets.max()) + 1
     rough = 1.0 + 0.5 * (np.arange(many) % 2)[:, None]  # every other training set is noisier
-    skewed = (rng.gamma(4.0, size=(*shape, many, 1)) - 4.0) / 2.0
-    trained = noise.trained * rough * skewed
-    trained = trained + noise.step * rough * (rng.normal(size=(*shape, many, len(STEPS))) @ wander)
+    trained = noise.trained * (rng.gamma(4.0, size=(*shape, many, 1)) - 4.0) / 2.0
+    trained = rough * (trained + noise.step * (rng.normal(size=(*shape, many, len(STEPS))) @ wander))
     shared = noise.shared * rng.normal(size=(*shape, int(questions.max()) + 1, 1))
     own = noise.own * (rng.normal(size=(*shape, len(it.keys), len(STEPS))) @ wander)
+    scale = np.exp(rng.normal(0.0, noise.spread, (*shape, 1, 1)))
     return np.asarray(it.levels + scale * (trained[:, :, sets] + shared[:, :, questions] + own))
 
 
 def effects(it: Plan, values: Array) -> list[Array]:
-    """Each deciding part's effects [draws, seeds]."""
+    """Each deciding part's effects [draws, seeds]: what the estimators find in records of these values."""
     return [_effect(it, claim.study, part, values) for claim, part in it.parts]
-
-
-def to_table(it: Plan, values: Array, lab: str = "theory/R1-placebo", run: str = "placebo") -> Table:
-    """Records of one draw [seeds, keys, steps]; values that a claim pools over alternatives are written apart."""
-    seeds = values.shape[0]
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("study", "arm", "step", "trained_on", "prompt", "split", "stratum")
-    }
-    columns |= {name: [] for name in ("metric", "seed", "value", "n")}
-    for k, (study, cell) in enumerate(it.keys):
-        steps = np.array([0]) if cell.arm == "base" else STEPS
-        block = values[:, k, -len(steps) :]
-        for stratum, shift, n in _written(cell):
-            fixed = {
-                "study": study,
-                "arm": cell.arm_in(it.arm),
-                "trained_on": cell.trained_on,
-                "prompt": cell.prompt,
-            }
-            fixed |= {"split": cell.split, "stratum": stratum, "metric": cell.metric, "n": n}
-            for name, value in fixed.items():
-                columns[name] += [value] * block.size
-            columns["seed"] += np.repeat(np.arange(seeds), len(steps)).tolist()
-            columns["step"] += np.tile(steps, seeds).tolist()
-            columns["value"] += (block + shift).reshape(-1).tolist()
-    return Table.from_columns({"lab": lab, "run": run, **columns})
-
-
-def itemise(
-    table: Table, items: int, rng: np.random.Generator, *, shared: bool = True, spread: float = 0.3
-) -> Table:
-    """Held-out accuracies as `items` single right-or-wrong results each, items of unequal difficulty.
-
-    The items are the same in all seeds, or (`shared` false) each seed has its own.
-    """
-    split = table.mask(metric="accuracy") & ~table.mask(split=("dev", "train"))
-    rows, rest = table.take(split), table.take(~split)
-    difficulty = rng.uniform(-spread, spread, items)
-    p = np.clip(rows.numbers["value"][:, None] + difficulty - difficulty.mean(), 0, 1)
-    right = (rng.random(p.shape) < p).astype(float)
-    columns = {name: np.repeat(rows.column(name), items).tolist() for name in _FIELDS}
-    names = np.array([f"item-{i}" for i in range(items)])
-    item = np.tile(names, len(rows)).tolist()
-    if not shared:
-        item = [f"{seed}-{name}" for seed, name in zip(columns["seed"], item, strict=True)]
-    columns |= {"value": right.reshape(-1).tolist(), "n": [1] * right.size, "item": item}
-    both = {name: [*rest.column(name).tolist(), *columns[name]] for name in (*_FIELDS, "value", "n", "item")}
-    return Table.from_columns(both)
-
-
-_FIELDS = ("lab", "study", "run", "seed", "arm", "step", "trained_on", "prompt", "split", "stratum", "metric")
 
 
 def _target(part: Part, truth: Truth, sizes: Mapping[str, float], sign: float) -> float:
     """The part's true value; `sign` chooses the side of a two-sided margin."""
-    size = sizes[part.unit]
-    edge = part.null + sign * part.margin if part.direction == "within" else part.null - part.margin
-    if truth == "null":
-        return edge
+    if truth == "published":
+        number = part.published
+        if number is not None:
+            return (number.low + number.high) / 2 / part.scale
+        truth = "claimed"
+    size, null, margin = sizes[part.unit], part.null, part.margin
     if truth == "nothing":
-        contrast = (
-            isinstance(part.quantity, Contrast) and abs(sum(w for w, _ in part.quantity.terms)) > _TOLERANCE
+        level = (
+            isinstance(part.quantity, Contrast) and abs(sum(w for w, _ in part.quantity.terms)) > TOLERANCE
         )
-        return part.null if contrast else 0.0
+        return null if level else 0.0
     if part.direction == "within":
-        return part.null if truth == "claimed" else edge + sign * size
-    up = (truth == "claimed") != (part.direction == "below")
-    return edge + (size if up else -size)
+        return {"null": null + sign * margin, "claimed": null, "opposite": null + sign * (margin + size)}[
+            truth
+        ]
+    if part.direction == "not below":
+        return {"null": null - margin, "claimed": null, "opposite": null - margin - size}[truth]
+    up = 1.0 if part.direction == "above" else -1.0
+    return null + up * {"null": margin, "claimed": margin + size, "opposite": -size}[truth]
 
 
 def _solve(
-    keys: Sequence[Key], base: Array, parts: Sequence[tuple[str, Part]], targets: Sequence[float]
+    keys: Sequence[Key], base: Array, parts: Sequence[tuple[Claim, Part]], targets: Sequence[float]
 ) -> Array | None:
-    """Levels nearest to `base` at which all parts have their target; None if there are none."""
+    """Levels nearest to `base` at which all parts have their targets; None if there are none."""
     levels = base.copy()
     place = {key: i for i, key in enumerate(keys)}
-    for (study, part), target in zip(parts, targets, strict=True):
-        if isinstance(part.quantity, TimeToFit):
-            for cell, sign in ((part.quantity.late, 0.5), (part.quantity.early, -0.5)):
-                levels[place[study, cell.at(stop="every")]] = _fitting(sign * target)
-    fits = [
-        (s, p.quantity, t)
-        for (s, p), t in zip(parts, targets, strict=True)
-        if isinstance(p.quantity, FittedShares)
-    ]
-    if fits:
-        _plant_fits(place, levels, fits)
+    fits: list[tuple[str, FittedShares, float]] = []
     rows, wanted = [], []
-    for (study, part), target in zip(parts, targets, strict=True):
+    for (claim, part), target in zip(parts, targets, strict=True):
+        if isinstance(part.quantity, TimeToFit):
+            levels[place[claim.study, part.quantity.late]] = _fitting(0.5 * target)
+            levels[place[claim.study, part.quantity.early]] = _fitting(-0.5 * target)
+        elif isinstance(part.quantity, FittedShares):
+            fits.append((claim.study, part.quantity, target))
+    _plant_fits(place, levels, fits)
+    for (claim, part), target in zip(parts, targets, strict=True):
         if isinstance(part.quantity, Contrast):
             row = np.zeros((len(keys), 2))
             for weight, cell in part.quantity.terms:
-                row[place[study, cell.at(stop="every")], int(cell.stop == "end")] += weight
+                row[place[claim.study, cell.at(stop="every")], int(cell.stop == "end")] += weight
             rows.append(row.reshape(-1))
             wanted.append(target - float((row * levels[:, [EARLY, -1]]).sum()))
     if rows:
         shift, *_ = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)
-        if np.abs(np.array(rows) @ shift - wanted).max() > _TOLERANCE:
+        if np.abs(np.array(rows) @ shift - wanted).max() > TOLERANCE:
             return None
-        early, end = shift.reshape(-1, 2).T
-        levels[:, :-1] += early[:, None]
+        before, end = shift.reshape(-1, 2).T
+        levels[:, :-1] += before[:, None]
         levels[:, -1] += end
     return levels
 
@@ -240,82 +199,62 @@ def _fitting(doublings: float) -> Array:
 def _plant_fits(
     place: Mapping[Key, int], levels: Array, fits: Sequence[tuple[str, FittedShares, float]]
 ) -> None:
-    """Set fitted curves and the accuracies that lie on the plane with the slopes that the targets ask for."""
-    names = list(
-        dict.fromkeys((name, split) for _, quantity, _ in fits for _, name, split in quantity.weights)
-    )
-    rows = [[sum(w for w, *which in q.weights if tuple(which) == name) for name in names] for _, q, _ in fits]
-    solution, *_ = np.linalg.lstsq(np.array(rows, dtype=float), np.array([t for *_, t in fits]), rcond=None)
-    slopes = dict(zip(names, solution.tolist(), strict=True))
-    for study, quantity, _ in fits:
-        for split in quantity.splits:
-            for accuracy, known, unknown in quantity.curves(split):
-                share = float(accuracy.trained_on.partition(":")[2])
-                level = np.full(len(STEPS), 0.5)
-                for name, cell, part, later in (
-                    ("known", known, 1 - share, -1.0),
-                    ("unknown", unknown, share, 1.0),
-                ):
+    """Set fitted curves, Known first, and accuracies on the plane with the slopes that the targets need."""
+    names = list(dict.fromkeys((name, split) for _, fit, _ in fits for _, name, split in fit.weights))
+    slopes: dict[tuple[str, str], float] = {}
+    if names:
+        weights = [
+            [sum(w for w, *of in fit.weights if tuple(of) == name) for name in names] for _, fit, _ in fits
+        ]
+        solution, *_ = np.linalg.lstsq(
+            np.array(weights), np.array([target for *_, target in fits]), rcond=None
+        )
+        slopes = dict(zip(names, solution.tolist(), strict=True))
+    curves = {"known": _fitting(-1.0), "unknown": _fitting(1.0)}
+    for study, fit, _ in fits:
+        for split in fit.splits:
+            for accuracy, known, unknown in fit.curves(split):
+                share = share_of(accuracy)
+                levels[place[study, accuracy]] = 0.5
+                for name, cell, part in (("known", known, 1 - share), ("unknown", unknown, share)):
                     if cell is not None:
-                        levels[place[study, cell]] = _fitting(later)
-                        level += slopes.get((name, split), 0.0) * part * _fitting(later)
-                levels[place[study, accuracy]] = level
+                        levels[place[study, cell]] = curves[name]
+                        levels[place[study, accuracy]] += slopes.get((name, split), 0.0) * part * curves[name]
 
 
 def _effect(it: Plan, study: str, part: Part, values: Array) -> Array:
-    place = {key: i for i, key in enumerate(it.keys)}
     quantity = part.quantity
+
+    def curve(cell: Cell) -> Array:
+        return np.asarray(values[:, :, it.place[study, cell.at(stop="every")]])
+
     if isinstance(quantity, Contrast):
-        total = np.zeros(values.shape[:2])
-        for weight, cell in quantity.terms:
-            curve = values[:, :, place[study, cell.at(stop="every")]]
-            if cell.stop == "early":
-                best = values[:, :, place[study, _dev(cell)]].argmax(axis=-1)
-                total += weight * np.take_along_axis(curve, best[..., None], axis=-1)[..., 0]
-            else:
-                total += weight * curve[..., -1]
-        return total
+        return np.asarray(sum(weight * _stopped(curve(cell), cell, curve) for weight, cell in quantity.terms))
     if isinstance(quantity, TimeToFit):
-        late, early = (
-            time_to(STEPS, values[:, :, place[study, cell]], quantity.at)
-            for cell in (quantity.late, quantity.early)
-        )
+        late, early = (time_to(STEPS, curve(cell), quantity.at) for cell in quantity.cells)
         return np.asarray(np.log2(late / early))
     assert isinstance(quantity, FittedShares)
-    kept = STEPS >= FORMAT_SHARE * STEPS[-1]
+    kept = FORMAT_SHARE * STEPS[-1] <= STEPS
     total = np.zeros(values.shape[:2])
     for split in quantity.splits:
-        points: list[list[Array]] = [[], [], []]
+        points: list[tuple[Array, Array, Array]] = []
         for accuracy, known, unknown in quantity.curves(split):
-            share = float(accuracy.trained_on.partition(":")[2])
-            points[0].append(values[:, :, place[study, accuracy]][..., kept])
-            for i, cell, part_of_set in ((1, known, 1 - share), (2, unknown, share)):
-                curve = 0.0 * points[0][-1] if cell is None else values[:, :, place[study, cell]][..., kept]
-                points[i].append(part_of_set * curve)
-        b = regress(*(np.concatenate(column, axis=-1) for column in points))
+            share, zero = share_of(accuracy), np.zeros_like(curve(accuracy))
+            k = zero if known is None else (1 - share) * curve(known)
+            u = zero if unknown is None else share * curve(unknown)
+            points.append((curve(accuracy)[..., kept], k[..., kept], u[..., kept]))
+        slopes = regress(*(np.concatenate(column, axis=-1) for column in zip(*points, strict=True)))
         for weight, name, where in quantity.weights:
-            total += weight * b[name] if where == split else 0.0
+            total += weight * slopes[name] if where == split else 0.0
     return total
 
 
-def _written(cell: Cell) -> list[tuple[str, float, int]]:
-    """Stratum, shift of the value and n of each row that stands for a cell: alternatives pool to the cell's value."""
-    if cell.metric == "fitted" and cell.trained_on.startswith("mix:"):
-        share = float(cell.trained_on.partition(":")[2])
-        return [
-            (cell.stratum, 0.0, max(1, round(ROWS * (share if cell.stratum == "known=no" else 1 - share))))
-        ]
-    if "|" not in cell.stratum:
-        return [(cell.stratum, 0.0, ROWS)]
-    labels = [label.split("|") for label in cell.stratum.split(",")]
-    first, second = (",".join(values[min(i, len(values) - 1)] for values in labels) for i in (0, 1))
-    return [(first, 0.03, ROWS // 4), (_same_key(first, second), -0.01, 3 * ROWS // 4)]
-
-
-def _same_key(first: str, second: str) -> str:
-    """The second alternative, with the keys that only the first value of a label carries."""
-    pairs = zip(first.split(","), second.split(","), strict=True)
-    return ",".join(b if "=" in b else f"{a.partition('=')[0]}={b}" for a, b in pairs)
+def _stopped(values: Array, cell: Cell, curve: Callable[[Cell], Array]) -> Array:
+    """The value at the cell's stop."""
+    if cell.stop == "end":
+        return np.asarray(values[..., -1])
+    best = curve(_dev(cell)).argmax(axis=-1)
+    return np.asarray(np.take_along_axis(values, best[..., None], axis=-1)[..., 0])
 
 
 def _dev(cell: Cell) -> Cell:
@@ -325,4 +264,4 @@ def _dev(cell: Cell) -> Cell:
 def _numbered(names: Iterable[tuple[str, ...]]) -> NDArray[np.intp]:
     names = list(names)
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return np.array([number[name] for name in names])
+    return np.array([number[name] for name in names], dtype=np.intp)

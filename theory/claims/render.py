@@ -16,41 +16,41 @@ if TYPE_CHECKING:
     from theory.intervals import Interval
 
 COLUMNS = ("claim", "lab", "verdict", "held", "effect [95% interval]", "seeds", "paper", "remark")
-_RIGHT = {"held", "seeds"}
-_TITLE = 38
+RIGHT = {"held", "seeds"}
+ANSWERS = ("reproduced", "contradicted", "inconclusive", "missing")
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+)  # a spreadsheet takes a cell that starts like this for a formula
 
 
 def to_text(board: Scoreboard, parts: bool = False) -> str:
-    """Columns for a person: the effect is the claim's first part; `held` counts supported deciding parts."""
+    """Columns for a person: the effect is the claim's first part, `held` counts supported deciding parts."""
     runs = Counter((verdict.claim.id, verdict.lab) for verdict in board.verdicts)
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for verdict in board.verdicts:
-        several = runs[verdict.claim.id, verdict.lab] > 1
         held, of = verdict.held
-        remark = verdict.reason or ("all parts hold" if of > 1 else "")
-        rows.append(
-            (
-                f"{verdict.claim.id} {verdict.claim.title}"[:_TITLE],
-                f"{verdict.lab} {verdict.run}" if several else verdict.lab,
-                verdict.answer,
-                f"{held}/{of}",
-                *_numbers(verdict.parts[0]),
-                remark,
-            )
-        )
+        title = f"{verdict.claim.id} {verdict.claim.title}"
+        lab = f"{verdict.lab} {verdict.run}" if runs[verdict.claim.id, verdict.lab] > 1 else verdict.lab
+        rows.append((title, lab, verdict.answer, f"{held}/{of}", *_numbers(verdict.parts[0]), verdict.reason))
         if parts:
-            rows += [("", "", *_part_row(part)) for part in verdict.parts]
-    widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS) - 1)]
-    lines = [_line(row, widths) for row in [COLUMNS, *rows]]
-    counts = Counter(verdict.answer for verdict in board.verdicts)
-    total = ", ".join(
-        f"{counts[answer]} {answer}" for answer in ("reproduced", "contradicted", "inconclusive", "missing")
+            rows += [("", "", part.outcome, "", *_numbers(part), _remark(part)) for part in verdict.parts]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS) - 1)]
+    counts = Counter[str](verdict.answer for verdict in board.verdicts)
+    return "\n".join(
+        [
+            *(_line(row, widths) for row in rows),
+            "",
+            ", ".join(f"{counts[answer]} {answer}" for answer in ANSWERS) + ".",
+            f"Two-sided {LEVEL:.0%} over seeds after Holm's correction within each family (letter) of a run.",
+            "Effect: the claim's first part. Paper: its number; ~ our interval meets it, ! it does not.",
+        ]
     )
-    lines += [
-        "",
-        f"{total}. Two-sided {LEVEL:.0%} over seeds, Holm's correction within each family (letter) of a run.",
-    ]
-    return "\n".join(lines)
 
 
 def to_json(board: Scoreboard) -> str:
@@ -58,44 +58,34 @@ def to_json(board: Scoreboard) -> str:
     content = {
         "level": board.level,
         "correction": "Holm within family and run",
-        "verdicts": [_verdict(v) for v in board.verdicts],
+        "verdicts": [_verdict(verdict) for verdict in board.verdicts],
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_csv(board: Scoreboard) -> str:
     """One line a part; text that a spreadsheet would take for a formula gets a leading apostrophe."""
-    rows = [
-        {
-            **_flat(verdict),
-            **{f"part_{key}" if key in ("name", "outcome") else key: x for key, x in _part(part).items()},
-        }
-        for verdict in board.verdicts
-        for part in verdict.parts
-    ]
+    rows = [_flat(verdict) | _part(part) for verdict in board.verdicts for part in verdict.parts]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if rows:
         writer.writerow(rows[0])
-        writer.writerows([safe(x) for x in row.values()] for row in rows)
+        writer.writerows([safe(value) for value in row.values()] for row in rows)
     return out.getvalue()
 
 
-def safe(cell: object) -> object:
+def safe(value: object) -> object:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if (
-        isinstance(cell, str)
-        and cell.lstrip()[:1] in ("=", "+", "-", "@")
-        or isinstance(cell, str)
-        and cell[:1] in ("\t", "\r")
-    ):
-        return "'" + cell
-    return "" if cell is None else cell
+    if isinstance(value, list):
+        value = "; ".join(value)
+    if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
+        return "'" + value
+    return "" if value is None else value
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
     cells = [
-        x.rjust(w) if name in _RIGHT else x.ljust(w) for x, w, name in zip(row, widths, COLUMNS, strict=False)
+        x.rjust(w) if name in RIGHT else x.ljust(w) for x, w, name in zip(row, widths, COLUMNS, strict=False)
     ]
     return "  ".join([*cells, row[-1]]).rstrip()
 
@@ -103,20 +93,17 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 def _numbers(part: PartVerdict) -> tuple[str, str, str]:
     """Effect with interval, seeds, and the paper's number (`~` if ours meets it, `!` if not)."""
     number = part.part.published
-    paper = (
-        ""
-        if number is None
-        else f"{number}{'' if part.overlaps is None else ' ~' if part.overlaps else ' !'}"
-    )
+    meets = {None: "", True: " ~", False: " !"}[part.overlaps]
+    paper = f"{number}{meets}" if number else ""
     if part.interval is None:
         return "", "", paper
     return f"{_effect(part.interval)} {part.part.unit}", str(part.seeds), paper
 
 
-def _part_row(part: PartVerdict) -> tuple[str, ...]:
-    rule = part.part.rule if part.part.role != "reported" else ""
-    remark = f"{part.part.name}{f' ({rule})' if rule else ''}{f': {part.note}' if part.note else ''}"
-    return part.outcome, "", *_numbers(part), f"  {remark}"
+def _remark(part: PartVerdict) -> str:
+    rule = f" ({part.part.rule})" if part.part.role != "reported" else ""
+    note = f"no rows with {part.missing[0]}" if part.missing else part.note
+    return f"  {part.part.name}{rule}{f': {note}' if note else ''}"
 
 
 def _effect(interval: Interval) -> str:
@@ -157,7 +144,7 @@ def _flat(verdict: Verdict) -> dict[str, Any]:
 def _part(found: PartVerdict) -> dict[str, Any]:
     part, interval, bootstrap, number = found.part, found.interval, found.bootstrap, found.part.published
     return {
-        "name": part.name,
+        "part": part.name,
         "role": part.role,
         "outcome": found.outcome,
         "claimed": part.rule,
@@ -178,7 +165,8 @@ def _part(found: PartVerdict) -> dict[str, Any]:
         "published_mark": number.mark if number else None,
         "published_where": number.where if number else None,
         "overlaps": found.overlaps,
-        "note_on_rows": found.note,
+        "missing": list(found.missing),
+        "rows": found.note,
     }
 
 

@@ -1,4 +1,4 @@
-"""V1-V3: is the gap about knowledge? Each takes one confounder out; in the pilot study they carried most of it."""
+"""V1-V3: is the gap about knowledge? Each takes one confounder out; in the pilot they carried most of it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The words that records are written in: the names a laboratory may use and a claim may ask for, with meanings.
+"""The words that records are written in: names that laboratories use and claims ask for, with meanings.
 
-A name is a template; `<share>` stands for a number in [0, 1], `<k>` for a count, and so on (`HOLES`). Laboratories may
-write other names too: claims do not read them. Steps are optimiser steps. The `end` of an arm is its largest step; its
-`early` stop is the first step with the best zero-shot `accuracy` on split `dev`, stratum `all`, of that seed, arm and
-trained_on.
+A name is a template; `<share>` stands for a number in [0, 1], `<k>` for a count, and so on (`HOLES`).
+Laboratories may write other names too: claims do not read them. Steps are optimiser steps. The `end` of an
+arm is its largest step; its `early` stop is the first step with the best zero-shot `accuracy` on split
+`dev`, stratum `all`, of that seed, arm and trained_on.
 """
 
 from __future__ import annotations

@@ -109,12 +109,13 @@ def half_sets(facts: Facts) -> dict[str, list[Index]]:
     }
 
 
-def some(facts: Facts, mask: Mask, most: int, salt: int = 0) -> list[Index]:
-    """At most `most` facts a seed, drawn from those that the mask (seeds, facts) allows."""
-    return [
-        np.sort(_rng(seed, salt).permutation(np.flatnonzero(row))[:most])
-        for seed, row in zip(facts.seeds, mask, strict=True)
+def some(facts: Facts, mask: Mask, most: int, salt: int = 0, ordered: bool = True) -> list[Index]:
+    """At most `most` facts a seed, drawn from those that the mask (seeds, facts) allows; sorted, or as they came."""
+    drawn = [
+        _rng(seed, salt).permutation(np.flatnonzero(row))[:most]
+        for seed, row in zip(facts.seeds, np.broadcast_to(mask, (len(facts.seeds), facts.n)), strict=True)
     ]
+    return [np.sort(numbers) for numbers in drawn] if ordered else drawn
 
 
 def fine_tune(

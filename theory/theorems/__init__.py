@@ -1,10 +1,11 @@
 """All theorems, in the order in which they are told."""
 
 from theory.errors import TheoryError
-from theory.theorems import accuracy, calibration, coverage, flow, gradient, graph, optimum, salience
 from theory.theorems.base import CheckResult, Counterexample, Outcome, Theorem
 
-_ORDER = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T7'", "T8", "T8'", "T9", "P1", "P2", "K1", "K2", "K3", "K4", "K5", "K6")
+from . import accuracy, calibration, coverage, flow, gradient, graph, optimum, salience
+
+_ORDER = "T1 T2 T3 T4 T5 T6 T7 T7' T8 T8' T9 P1 P2 K1 K2 K3 K4 K5 K6".split()
 
 THEOREMS: dict[str, Theorem] = {
     theorem.id: theorem

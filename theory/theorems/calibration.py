@@ -1,10 +1,10 @@
 """T4 and T5: when unknown facts push attention off their subjects, and how much salience a set needs.
 
 Proof of T5. Write h(sigma) = E(1 - p_y) (sigma - T(sigma)), T being the mean threshold weighted by 1 - p_y.
-1. p_y and tau_y both rise with v = V_r(y). For p_y this is plain. With w(v) = p_y and m = E V_r at sigma = 0,
-   tau_y = (v - m) / (1 - w), which rises where w (1 + D) <= 1, D = (1 - alpha)(m - v). If D > 0 the left side
-   rises with v, so it is enough to look at the answers themselves, where
-   D = sum_a w_a log w_a - log w <= (1 - w) log((1 - w) / w) <= (1 - w) / w.
+1. p_y and tau_y both rise with v = V_r(y). For p_y this is plain. With w(v) = e^((1 - alpha) v) / Z = p_y and
+   m = E_w V_r at sigma = 0, tau_y = (v - m) / (1 - w), which rises where w (1 + D) <= 1, D = (1 - alpha)(m - v).
+   The slope of w (1 + D) in v is (1 - alpha) w D, so it is largest at v = m, where it is w(m) <= 1 because m is
+   at most the largest V_r.
 2. As sigma rises, the log-ratio of two weights 1 - p_y, 1 - p_y' has slope -alpha (p_y - p_y'): weight moves
    to small p_y, hence to small tau_y, and T does not rise.
 So sigma - T(sigma) has exactly one root, and T(0), the first-order formula, lies beyond it as seen from 0.
@@ -44,8 +44,7 @@ def run_calibration(
     answers_from_prior: bool = True,
     noise: float = 0.0,
 ) -> Outcome:
-    """Quadrature and the sign of x - `turn` against the slope of the mean loss in u; a tenth has x = "
-    "1."""
+    """Quadrature and the sign of x - `turn` against slopes of the mean loss; a tenth has x = 1."""
     tally = Tally()
     for kind, m in blocks(n, 4):
         answers = (2, 4, 8, 16)[kind]
@@ -186,8 +185,7 @@ def _saliences_that_differ() -> Mapping[str, Any]:
 
 
 def _two_relations() -> Mapping[str, Any]:
-    """6% of the facts have the generic answer of 200; the rest have the less generic answer of "
-    "two."""
+    """6% of the facts have the generic answer of 200; the rest have the less generic of two answers."""
     wide, narrow = np.zeros(200), np.array([-1.0, 0.0])
     wide[0] = 10.0
     sigma = np.array([0.0, 1.0, 4.0, 9.0])
@@ -283,7 +281,7 @@ T5 = Theorem(
 h(\sigma) = \mathbb{E}_y\,(1 - p_y(\sigma))(\sigma - \tau_y), \qquad h(\sigma_c) = 0, \qquad
 \mathrm{sign}\, h(\sigma) = \mathrm{sign}(\sigma - \sigma_c)
 
-|\sigma_c| \le 
+|\sigma_c| \le
 \Bigl| \frac{\mathbb{E}\,(1 - p_y(0))\, \tau_y}{1 - \mathbb{E}\, p_y(0)} \Bigr|
 = \Bigl| \frac{c \int_x^1 \mathrm{Var}_{\pi_\beta}(\log \pi)\, d\beta}{1 - \mathbb{E}\, p_y(0)} \Bigr|
 """,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.attention import Array
+from theory.attention import Array, Index
 from theory.theorems.base import Outcome
 
 Complex = NDArray[Any]
@@ -66,7 +66,7 @@ def priors(rng: np.random.Generator, n: int, answers: int) -> Array:
     return np.asarray(pi / pi.sum(axis=-1, keepdims=True))
 
 
-def stored(y: NDArray[np.intp], sigma: ArrayLike, answers: int) -> Array:
+def stored(y: Index, sigma: ArrayLike, answers: int) -> Array:
     """V_s of one-hot salience: sigma at the right answer and 0 elsewhere, (..., answers)."""
     return np.asarray(np.asarray(sigma, float)[..., None] * (np.asarray(y)[..., None] == np.arange(answers)))
 
@@ -76,7 +76,7 @@ def derivative(f: Callable[[Complex], Complex], x: ArrayLike) -> Array:
     return np.asarray(np.imag(f(np.asarray(x) + 1j * STEP)) / STEP)
 
 
-def cross_entropy(z: Complex, y: NDArray[np.intp]) -> Complex:
+def cross_entropy(z: Complex, y: Index) -> Complex:
     """-log softmax(z)_y, also for complex z."""
     z = z - np.real(z).max(axis=-1, keepdims=True)
     right = np.take_along_axis(z, np.broadcast_to(y, z.shape[:-1])[..., None], axis=-1)[..., 0]
@@ -84,7 +84,7 @@ def cross_entropy(z: Complex, y: NDArray[np.intp]) -> Complex:
 
 
 def score_slopes(
-    scores: Array, values: Array, y: NDArray[np.intp], residual: ArrayLike = 0.0, attention: str = "softmax"
+    scores: Array, values: Array, y: Index, residual: ArrayLike = 0.0, attention: str = "softmax"
 ) -> Array:
     """d loss / d score_i of every token by complex step, (..., L)."""
 

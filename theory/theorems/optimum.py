@@ -35,8 +35,7 @@ def run_optimum(
     formula: Callable[..., Array] = optimal_salience,
     noise: float = 0.0,
 ) -> Outcome:
-    """The closed form against the slope of the pull in sigma, at it and on both sides, and against a "
-    "grid."""
+    """The closed form against slopes of the pull in sigma, at it and on both sides, and a grid."""
     tally = Tally()
     for kind, m in blocks(n, 4):
         answers = (2, 4, 8, 16)[kind]

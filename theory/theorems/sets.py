@@ -14,9 +14,7 @@ from theory.theorems.instances import priors
 GRID = np.linspace(-12.0, 12.0, 61)
 
 
-def random_facts(
-    rng: np.random.Generator, salience: ArrayLike, answers: int, noise: float = 0.0
-) -> Facts:
+def random_facts(rng: np.random.Generator, salience: ArrayLike, answers: int, noise: float = 0.0) -> Facts:
     """Sets of facts: answers from a random prior pi, V_r = c log pi, exponential salience.
 
     `salience` is its mean (sets, facts); `noise` is the deviation of what is added to every V_s.
@@ -45,8 +43,8 @@ def parts(facts: Facts) -> tuple[Facts, Facts]:
 def dominates(top: Facts, bottom: Facts) -> NDArray[np.bool_]:
     """Whether G_top(u) >= G_bottom(u) is certain for all u.
 
-    G never rises with u (T7), so G_top at the right end of a cell of the grid against G_bottom at its left end
-    covers the cell; the outer cells reach to -inf and +inf.
+    G never rises with u (T7), so G_top at the right end of a cell of the grid against G_bottom at its left
+    end covers the cell; the outer cells reach to -inf and +inf.
     """
     ends = np.concatenate([[-np.inf], GRID, [np.inf]])
     certain = np.ones(top.batch, bool)
