@@ -21,7 +21,9 @@ def read_columns(path: Path, needed: Iterable[str]) -> Columns:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError:
-        raise FiguresError(f"{path}: no such file; `python -m theory data -o {path.parent}` writes it") from None
+        raise FiguresError(
+            f"{path}: no such file; `python -m theory data -o {path.parent}` writes it"
+        ) from None
     if not rows:
         raise FiguresError(f"{path}: no rows")
     if missing := [name for name in needed if name not in rows[0]]:

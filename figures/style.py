@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TEXT_WIDTH = 6.3  # inches
 COLUMN_WIDTH = 3.05
 
-# Okabe and Ito's palette, ordered so that neighbours differ in lightness too; line styles say the same again for grey print.
+# Okabe and Ito's palette, neighbours differing in lightness too; line styles say the same again in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 INK, QUIET = "#222222", "#8A8A8A"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))

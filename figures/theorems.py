@@ -21,7 +21,7 @@ def draw_all(data: Path, folder: Path) -> list[Path]:
 
 
 def hump(data: Path, folder: Path) -> list[Path]:
-    """T2 and T6: the pull of one fact on attention against its salience, for a generic, a middling and a rare right answer."""
+    """T2 and T6: the pull of one fact on attention against its salience, for generic and rare right answers."""
     answers, alpha = 10, 0.5
     v_r = 1.5 * np.log(1.0 / np.arange(1, answers + 1))
     ranks = np.array([1, 2, 10])
@@ -49,12 +49,16 @@ def hump(data: Path, folder: Path) -> list[Path]:
 
 
 def window(data: Path, folder: Path) -> list[Path]:
-    """The one-layer model, trained: when the gap between best-known and lesser-known sets opens, closes and reverses."""
+    """The one-layer model, trained: when the gap between best-known and lesser-known sets opens and reverses."""
     needed = ("variant", "trained_on", "stratum", "metric", "step", *INTERVAL)
     table = where(read_columns(data / "window.csv", needed), trained_on="best-lesser")
     accuracy = where(table, metric="accuracy", stratum="known")
     attention = where(table, metric="attention_subject", stratum="known")
-    kinds = {"adam": "Adam, all weights", "adam, attention only": "Adam, attention only", "sgd": "plain SGD, all weights"}
+    kinds = {
+        "adam": "Adam, all weights",
+        "adam, attention only": "Adam, attention only",
+        "sgd": "plain SGD, all weights",
+    }
     with canvas(TEXT_WIDTH, 2.6, ncols=2) as (figure, (left, right)):
         for panel, rows in ((left, accuracy), (right, attention)):
             panel.axhline(0, color=INK, linewidth=0.8)
@@ -66,11 +70,18 @@ def window(data: Path, folder: Path) -> list[Path]:
         right.set_title("Attention on held-out subjects")
         left.legend(loc="best")
         seeds = int(np.nanmin(accuracy["n"]))
-        figure.supxlabel(f"known held-out facts; mean and 95% interval over {seeds} seeds", fontsize=7, color=QUIET)
+        figure.supxlabel(
+            f"known held-out facts; mean and 95% interval over {seeds} seeds", fontsize=7, color=QUIET
+        )
         paths = save(figure, folder, "window")
-    keep = np.isin(table["metric"], ["accuracy", "attention_subject"]) & np.isin(table["variant"], list(kinds))
+    keep = np.isin(table["metric"], ["accuracy", "attention_subject"]) & np.isin(
+        table["variant"], list(kinds)
+    )
     keep &= table["stratum"] == "known"
-    return [*paths, write_columns(folder / "window.csv", {name: column[keep] for name, column in table.items()})]
+    return [
+        *paths,
+        write_columns(folder / "window.csv", {name: column[keep] for name, column in table.items()}),
+    ]
 
 
 def _reversal(rows: Columns) -> str:

@@ -1,1 +1,1 @@
-"""Real language models: how well does this model know each row of my data? Being built; `doctor` is what works today."""
+"""Real language models: how well does one know each row of my data? Being built; `doctor` works today."""

@@ -32,16 +32,25 @@ def examine() -> list[Finding]:
     found += [_package(name, advice, needed=False) for name, advice in OPTIONAL.items()]
     found += _devices() if found[0].ok else []
     free = shutil.disk_usage(".").free / 2**30
-    found.append(Finding("disk here", f"{free:.0f} GiB free", free > 20, "a 7B checkpoint in 16 bit takes 14 GiB"))
+    found.append(
+        Finding("disk here", f"{free:.0f} GiB free", free > 20, "a 7B checkpoint in 16 bit takes 14 GiB")
+    )
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    found.append(Finding("hub", "offline (HF_HUB_OFFLINE is set)" if offline else "may be asked for names that are no folder", True))
+    found.append(
+        Finding(
+            "hub",
+            "offline (HF_HUB_OFFLINE is set)" if offline else "may be asked for names that are no folder",
+            True,
+        )
+    )
     return found
 
 
 def render(found: list[Finding]) -> str:
     """The report, a line a finding, advice only where something is wanting."""
     return "\n".join(
-        f"{'ok' if row.ok else '--':3} {row.what:14} {row.found}" + (f"; {row.advice}" if row.advice and not row.ok else "")
+        f"{'ok' if row.ok else '--':3} {row.what:14} {row.found}"
+        + (f"; {row.advice}" if row.advice and not row.ok else "")
         for row in found
     )
 

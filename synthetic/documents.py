@@ -34,7 +34,10 @@ def write_documents(world: World, text: TextSpec, vocabulary: Vocabulary, seed: 
     every: list[list[Lines]] = [
         tell(teller, part, longest)
         for tell, part, longest in zip(
-            (kinds.statements, kinds.lists, kinds.biographies, kinds.questions), parts, text.together, strict=True
+            (kinds.statements, kinds.lists, kinds.biographies, kinds.questions),
+            parts,
+            text.together,
+            strict=True,
         )
         if len(part)
     ]

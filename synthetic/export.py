@@ -21,6 +21,17 @@ from synthetic.vocabulary import BOS, EOS, PAD, UNKNOWN, Vocabulary
 ORIGIN = "nameblind.json"
 
 
+def check_free(folder: str | Path, overwrite: bool) -> None:
+    """Refuse a place that holds something, before any work is done for it."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise SyntheticError(f"{folder}: is a file; give a folder")
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise SyntheticError(
+            f"{folder}: holds something already; give another folder, or overwrite it (--overwrite)"
+        )
+
+
 def save_model(
     folder: str | Path,
     weights: Weights,
@@ -33,11 +44,12 @@ def save_model(
     """Write config, tokenizer and weights, all or nothing; an adapter is merged. `origin` says where it came from."""
     folder = Path(folder)
     if not spec.hidden:
-        raise SyntheticError("a network without an MLP (hidden=0) is no Llama that transformers knows; it stays here")
+        raise SyntheticError(
+            "a network without an MLP (hidden=0) is no Llama that transformers knows; it stays here"
+        )
     if len(vocabulary) != spec.vocabulary:
         raise SyntheticError(f"the vocabulary has {len(vocabulary)} words, the network {spec.vocabulary}")
-    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
-        raise SyntheticError(f"{folder}: exists already; give another folder, or say to overwrite it")
+    check_free(folder, overwrite)
     merged = {name: tensor.detach().contiguous() for name, tensor in merge_adapter(weights).items()}
     if (missing := spec.shapes().keys() ^ merged.keys()) or any(
         tuple(merged[name].shape) != shape for name, shape in spec.shapes().items()
@@ -47,7 +59,8 @@ def save_model(
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _write(fresh, merged, spec, vocabulary, origin or {})
-        fresh.chmod(0o755)
+        for path in (fresh, *fresh.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if folder.exists():
             aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
             os.replace(folder, aside)
@@ -69,7 +82,9 @@ def load_model(folder: str | Path) -> tuple[Weights, LlamaSpec, Vocabulary, dict
     config, tokenizer = (_read(folder / name) for name in ("config.json", "tokenizer.json"))
     for key, wanted in (("model_type", "llama"), ("tie_word_embeddings", True), ("hidden_act", "silu")):
         if config.get(key) != wanted:
-            raise SyntheticError(f"{folder / 'config.json'}: {key} is {config.get(key)!r}, expected {wanted!r}")
+            raise SyntheticError(
+                f"{folder / 'config.json'}: {key} is {config.get(key)!r}, expected {wanted!r}"
+            )
     if tokenizer["model"]["type"] != "WordLevel":
         raise SyntheticError(f"{folder / 'tokenizer.json'}: expected one token a word (WordLevel)")
     words = tokenizer["model"]["vocab"]
@@ -88,7 +103,9 @@ def load_model(folder: str | Path) -> tuple[Weights, LlamaSpec, Vocabulary, dict
     weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
     if weights.keys() != spec.shapes().keys():
         odd = min(weights.keys() ^ spec.shapes().keys())
-        raise SyntheticError(f"{folder / 'model.safetensors'}: {odd} is missing or one too many for a tied Llama")
+        raise SyntheticError(
+            f"{folder / 'model.safetensors'}: {odd} is missing or one too many for a tied Llama"
+        )
     origin = folder / ORIGIN
     return (
         {name: weights[name] for name in spec.shapes()},
@@ -98,7 +115,9 @@ def load_model(folder: str | Path) -> tuple[Weights, LlamaSpec, Vocabulary, dict
     )
 
 
-def _write(folder: Path, weights: Weights, spec: LlamaSpec, vocabulary: Vocabulary, origin: Mapping[str, Any]) -> None:
+def _write(
+    folder: Path, weights: Weights, spec: LlamaSpec, vocabulary: Vocabulary, origin: Mapping[str, Any]
+) -> None:
     try:
         from safetensors.torch import save_file
         from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -160,7 +179,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
-        raise SyntheticError(f"{path}: cannot be read ({problem.strerror}); give a folder of a saved model") from None
+        raise SyntheticError(
+            f"{path}: cannot be read ({problem.strerror}); give a folder of a saved model"
+        ) from None
     except ValueError as problem:
         raise SyntheticError(f"{path}: is not JSON ({problem})") from None
     if not isinstance(content, dict):

@@ -34,7 +34,9 @@ def padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         raise SyntheticError("expected at least one prompt and no empty one")
     tokens = np.zeros((len(lengths), lengths.max()), np.int64)
     filled = np.arange(lengths.max()) < lengths[:, None]
-    tokens[filled] = np.fromiter((token for sequence in sequences for token in sequence), np.int64, lengths.sum())
+    tokens[filled] = np.fromiter(
+        (token for sequence in sequences for token in sequence), np.int64, lengths.sum()
+    )
     return torch.from_numpy(tokens), torch.from_numpy(lengths)
 
 
@@ -59,7 +61,9 @@ def generate(
     check_law(temperature, top_k)
     _, lengths = padded(prompts)
     if (need := len(prefix) + int(lengths.max()) + most) > spec.context:
-        raise SyntheticError(f"prefix, prompt and {most} new tokens need {need} places, the context has {spec.context}")
+        raise SyntheticError(
+            f"prefix, prompt and {most} new tokens need {need} places, the context has {spec.context}"
+        )
     uniform = torch.rand(
         (len(prompts), draws, most), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )

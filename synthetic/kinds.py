@@ -96,7 +96,9 @@ def _about_one(
 def questions(teller: Teller, facts: Ints, longest: int) -> list[Lines]:
     document, place = share_out(teller.world.relation[facts].astype(np.int64), facts, longest, teller.rng)
     return [
-        teller.lexicon.write(f"{teller.text.question} {teller.text.answer}", document, place, **teller.slots(facts))
+        teller.lexicon.write(
+            f"{teller.text.question} {teller.text.answer}", document, place, **teller.slots(facts)
+        )
     ]
 
 
@@ -151,8 +153,12 @@ def links(teller: Teller, count: int) -> list[Lines]:
     steps = [
         (relation, bridge, answer)
         for relation in derived.tolist()
-        for bridge, answer in zip(world.pool(world.base_relation[relation]), world.map_of(relation), strict=True)
+        for bridge, answer in zip(
+            world.pool(world.base_relation[relation]), world.map_of(relation), strict=True
+        )
     ]
     r, s, a = np.array(steps, np.int64)[np.arange(count) % len(steps)].T
     document = np.arange(count)
-    return sentences(teller, document, document * 0, s=lexicon.answer(s), r=lexicon.relation(r), a=lexicon.answer(a))
+    return sentences(
+        teller, document, document * 0, s=lexicon.answer(s), r=lexicon.relation(r), a=lexicon.answer(a)
+    )

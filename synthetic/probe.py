@@ -14,6 +14,7 @@ from synthetic.errors import SyntheticError
 from synthetic.generate import generate, padded, read_prefix
 from synthetic.machine import one_thread
 from synthetic.model import Cache, LlamaSpec, hidden_states, logits
+from synthetic.progress import bar
 from synthetic.prompts import Asked
 from synthetic.sampling import check_law, log_chance
 
@@ -27,7 +28,9 @@ class Answered:
     """Of each question (n,), or of each question after each prefix (n, prefixes)."""
 
     greedy: NDArray[np.bool_]  # the likeliest continuation is the answer and then the end
-    sampled: NDArray[np.float64]  # chance that a draw at the temperature from the top k is the answer and the end
+    sampled: NDArray[
+        np.float64
+    ]  # chance that a draw at the temperature from the top k is the answer and the end
     log_likelihood: NDArray[np.float64]  # log-probability of answer and end, at temperature 1 and uncut
 
 
@@ -44,10 +47,14 @@ def score_answers(
     """Exact and in one pass: what follows `prefix` and each prompt is held against the right answer and the end."""
     check_law(temperature, top_k)
     if temperature == 0:
-        raise SyntheticError("temperature is 0: greedy answers are scored anyway; give the temperature of draws")
+        raise SyntheticError(
+            "temperature is 0: greedy answers are scored anyway; give the temperature of draws"
+        )
     whole = [(*prompt, *answer) for prompt, answer in zip(asked.prompts, asked.answers, strict=True)]
     if (need := len(prefix) + max(map(len, whole)) + 1) > spec.context:
-        raise SyntheticError(f"prefix, prompt, answer and end need {need} places, the context has {spec.context}")
+        raise SyntheticError(
+            f"prefix, prompt, answer and end need {need} places, the context has {spec.context}"
+        )
     out = Answered(np.empty(len(whole), bool), np.empty(len(whole)), np.empty(len(whole)))
     order = np.argsort([len(tokens) for tokens in whole], kind="stable")
     with one_thread(), torch.inference_mode():
@@ -99,16 +106,19 @@ def probe(
     temperature: float = 0.5,
     top_k: int = 40,
     batch: int = 256,
+    progress: str | None = None,
 ) -> Answered:
-    """`score_answers` of every question after each of the few-shot prefixes of its relation."""
+    """`score_answers` of every question after each of the few-shot prefixes of its relation. `progress` labels a bar."""
     shape = _shape(asked, shots)
     out = Answered(np.empty(shape, bool), np.empty(shape), np.empty(shape))
-    for some, _, j, prefix in _cells(asked, shots):
-        part = score_answers(
-            weights, spec, asked[some], prefix=prefix, temperature=temperature, top_k=top_k, batch=batch
-        )
-        for whole, one in zip(vars(out).values(), vars(part).values(), strict=True):
-            whole[some, j] = one
+    with bar(progress, shape[0] * shape[1], "prompt") as shown:
+        for some, _, j, prefix in _cells(asked, shots):
+            part = score_answers(
+                weights, spec, asked[some], prefix=prefix, temperature=temperature, top_k=top_k, batch=batch
+            )
+            for whole, one in zip(vars(out).values(), vars(part).values(), strict=True):
+                whole[some, j] = one
+            shown.update(len(some))
     return out
 
 
@@ -154,7 +164,9 @@ def probe_by_sampling(
 def _shape(asked: Asked, shots: Shots) -> tuple[int, int]:
     counts = {int(relation): len(shots[relation]) for relation in np.unique(asked.relation)}
     if len(set(counts.values())) != 1 or 0 in counts.values():
-        raise SyntheticError(f"few-shot prefixes by relation are {counts}; every relation needs as many, at least 1")
+        raise SyntheticError(
+            f"few-shot prefixes by relation are {counts}; every relation needs as many, at least 1"
+        )
     return len(asked), next(iter(counts.values()))
 
 

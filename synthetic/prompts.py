@@ -40,7 +40,9 @@ class Asked:
         return Asked(self.facts[some], prompts, answers, self.relation[some], self.end)
 
 
-def ask(world: World, text: TextSpec, vocabulary: Vocabulary, facts: ArrayLike, template: str | None = None) -> Asked:
+def ask(
+    world: World, text: TextSpec, vocabulary: Vocabulary, facts: ArrayLike, template: str | None = None
+) -> Asked:
     """Each fact in the words of `template` up to its answer; the question of `text` if none is given."""
     facts = np.asarray(facts, np.int64)
     words = template or text.question
@@ -73,7 +75,9 @@ def few_shot(
     for relation in range(world.spec.n_relations):
         facts = pool[world.relation[pool] == relation]
         if 0 < len(facts) < shots:
-            raise SyntheticError(f"relation {relation} has {len(facts)} facts to show, fewer than {shots} shots")
+            raise SyntheticError(
+                f"relation {relation} has {len(facts)} facts to show, fewer than {shots} shots"
+            )
         drawn = [rng.choice(facts, shots, replace=False) for _ in range(prompts if len(facts) else 0)]
         by_relation.append([[vocabulary.bos, *_answered(world, text, vocabulary, some)] for some in drawn])
     return by_relation

@@ -31,7 +31,9 @@ class TextSpec:
     biographies: float = 0.25  # of mentions: one subject, several relations
     questions: float = 0.10  # of mentions: questions about one relation, with their answers
     thoughts: float = 0.05  # of mentions: a question, the fact or the two that it follows from, the answer
-    verifications: float = 0.03  # per mention: claims about stated facts, half of them false; loss on yes and no
+    verifications: float = (
+        0.03  # per mention: claims about stated facts, half of them false; loss on yes and no
+    )
     links: float = 0.01  # per mention: what a derived relation makes of an answer of its base relation
     together: tuple[int, int, int, int] = (2, 7, 8, 5)  # most mentions in a document of the first four kinds
     templates: tuple[str, ...] = (
@@ -58,9 +60,13 @@ class TextSpec:
         if not any(getattr(self, name) for name in KINDS):
             raise SyntheticError(f"TextSpec: every share is 0; give one of {', '.join(KINDS)} some weight")
         if len(self.together) != 4 or not all(type(most) is int and most >= 1 for most in self.together):
-            raise SyntheticError(f"TextSpec.together is {self.together!r}; give four whole numbers of at least 1")
+            raise SyntheticError(
+                f"TextSpec.together is {self.together!r}; give four whole numbers of at least 1"
+            )
         if not self.templates:
-            raise SyntheticError("TextSpec.templates is empty; give at least one sentence with {s}, {r} and {a}")
+            raise SyntheticError(
+                "TextSpec.templates is empty; give at least one sentence with {s}, {r} and {a}"
+            )
         for name, wanted in FIELDS.items():
             for text in getattr(self, name) if name == "templates" else (getattr(self, name),):
                 slots = sorted(word for word in text.split() if "{" in word or "}" in word)
@@ -69,7 +75,9 @@ class TextSpec:
                         f"TextSpec.{name}: {text!r} needs {' '.join(sorted(wanted))}, each once and with spaces around"
                     )
         if len(self.answer.split()) != 2 or not self.answer.startswith("{a}"):
-            raise SyntheticError(f"TextSpec.answer is {self.answer!r}; give {{a}} and the one word that ends an answer")
+            raise SyntheticError(
+                f"TextSpec.answer is {self.answer!r}; give {{a}} and the one word that ends an answer"
+            )
 
     @property
     def end(self) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from synthetic.machine import has_bfloat16, one_thread
 from synthetic.model import EMBEDDING, LlamaSpec, Weights
 from synthetic.order import plan, tokens_a_step
 from synthetic.packing import Batch, Documents
+from synthetic.progress import bar
 from synthetic.train_spec import TrainSpec, rate_at
 from synthetic.tuning import add_adapter, trainable_names
 
@@ -60,10 +59,10 @@ def train(
     changing = [live[name] for name in names]
     batches, steps = plan(documents, how, room)
     half = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16())
-    states = body(spec, half, how.compile, round(steps * tokens_a_step(documents, how, room)))
+    states = body(spec, half, how.compile, steps * tokens_a_step(documents, how, room))
     optimiser = _optimiser(changing, how)
     losses, tokens, seconds = np.empty(steps), 0, 0.0
-    with one_thread(), _bar(progress, steps) as bar:
+    with one_thread(), bar(progress, steps, "step") as shown:
         if watch and 0 in at:
             watch(0, live)
         for step, batch in enumerate(batches):
@@ -82,7 +81,7 @@ def train(
                 raise SyntheticError(
                     f"the loss is {losses[step]} at step {step + 1} of {steps}; lower the rate {how.rate:g}"
                 )
-            bar.update()
+            shown.update()
             if watch and step + 1 in at:
                 watch(step + 1, live)
     return Trained({name: tensor.detach() for name, tensor in live.items()}, losses, tokens, seconds)
@@ -115,11 +114,3 @@ def _optimiser(changing: list[Tensor], how: TrainSpec) -> torch.optim.Optimizer:
     if how.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=how.rate, momentum=how.momentum, fused=True)
     return torch.optim.AdamW(groups, lr=how.rate, betas=how.betas, fused=True)
-
-
-def _bar(label: str | None, steps: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=steps, desc=label, unit="step", delay=2, leave=False, file=sys.stderr, disable=label is None
-    )

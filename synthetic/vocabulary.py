@@ -25,7 +25,9 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if self.words[:4] != SPECIAL:
-            raise SyntheticError(f"Vocabulary: expected it to begin with {' '.join(SPECIAL)}, got {self.words[:4]}")
+            raise SyntheticError(
+                f"Vocabulary: expected it to begin with {' '.join(SPECIAL)}, got {self.words[:4]}"
+            )
         if len(self.ids) != len(self.words):
             twice = next(word for i, word in enumerate(self.words) if word in self.words[:i])
             raise SyntheticError(f"Vocabulary: {twice!r} is there twice")
@@ -38,7 +40,9 @@ class Vocabulary:
         """Every word that documents about `world` can hold."""
         names, frame = world.words(), text.words()
         if both := sorted(set(names) & set(frame)):
-            raise SyntheticError(f"Vocabulary: {both[0]!r} is a name of the world and a word of a template; change it")
+            raise SyntheticError(
+                f"Vocabulary: {both[0]!r} is a name of the world and a word of a template; change it"
+            )
         return cls((*SPECIAL, *frame, *names))
 
     @cached_property
@@ -65,7 +69,9 @@ class Vocabulary:
         try:
             return [self.ids[word] for word in text.split()]
         except KeyError as missing:
-            raise SyntheticError(f"the word {missing.args[0]!r} of {text!r} is not in the vocabulary") from None
+            raise SyntheticError(
+                f"the word {missing.args[0]!r} of {text!r} is not in the vocabulary"
+            ) from None
 
     def decode(self, tokens: Iterable[int]) -> str:
         return " ".join(self.words[token] for token in tokens)

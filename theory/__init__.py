@@ -1,4 +1,4 @@
-"""What is claimed about fine-tuning and factual knowledge, and what of it can be proved. numpy, scipy, networkx; never torch."""
+"""What is claimed about fine-tuning and factual knowledge, and what of it can be proved. Never torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HOME = {
     "read_records": "theory.records",
     "Table": "theory.table",
 }
-__all__ = ["TheoryError", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["TheoryError", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,9 +21,13 @@ def check_all(names: Iterable[str] = (), n: int = 1000, seed: int = 0, workers: 
     return _map([(key, n, seed, None) for key in _keys(names)], workers)
 
 
-def check_perturbed(names: Iterable[str] = (), n: int = 1000, seed: int = 0, workers: int = 1) -> list[CheckResult]:
+def check_perturbed(
+    names: Iterable[str] = (), n: int = 1000, seed: int = 0, workers: int = 1
+) -> list[CheckResult]:
     """Check every false variant of the named theorems; `note` says which variant it was."""
-    jobs = [(key, n, seed, variant) for key in _keys(names) for variant in THEOREMS[key].perturbations]
+    jobs: list[_Job] = [
+        (key, n, seed, variant) for key in _keys(names) for variant in THEOREMS[key].perturbations
+    ]
     return [replace(row, note=job[3] or "") for job, row in zip(jobs, _map(jobs, workers), strict=True)]
 
 

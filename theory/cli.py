@@ -75,7 +75,8 @@ class Check:
         if self.perturb:
             caught = check_perturbed(self.names, self.n, self.seed, self.workers)
             for row in caught:
-                print(f"{row.theorem:4} {'caught' if row.violations else 'MISSED'} {row.violations:>8} of {row.instances:<9} {row.note}")
+                verdict = "caught" if row.violations else "MISSED"
+                print(f"{row.theorem:4} {verdict} {row.violations:>8} of {row.instances:<9} {row.note}")
             return 0 if all(row.violations for row in caught) else FAILED
         results = check_all(self.names, self.n, self.seed, self.workers)
         print(render(results))
@@ -102,7 +103,9 @@ class Claims:
         from theory.records import read_records
 
         if not self.records:
-            raise TheoryError("claims: expected one or more records.jsonl files, or - for standard input; got none")
+            raise TheoryError(
+                "claims: expected one or more records.jsonl files, or - for standard input; got none"
+            )
         board = evaluate(read_records(*self.records), self.only or None)
         print(board.to_json() if self.json else board.to_text())
         first = self.records[0]
@@ -129,7 +132,9 @@ class Data:
     def run(self) -> int:
         from theory.measurements.write import write_data
 
-        write_data(self.output, seeds=range(1000, 1000 + self.seeds), only=self.only or None, workers=self.workers)
+        write_data(
+            self.output, seeds=range(1000, 1000 + self.seeds), only=self.only or None, workers=self.workers
+        )
         return 0
 
 
@@ -158,7 +163,7 @@ class World:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that records are written in: arms, training sets, prompts, splits, strata and metrics, with meanings."""
+    """The words that records are written in: arms, training sets, prompts, splits, strata and metrics."""
 
     def run(self) -> int:
         from theory.claims.vocabulary import to_text

@@ -19,7 +19,9 @@ class Command(Protocol):
     def run(self) -> int: ...
 
 
-def main(prog: str, description: str, commands: Mapping[str, type[Command]], args: Sequence[str] | None = None) -> int:
+def main(
+    prog: str, description: str, commands: Mapping[str, type[Command]], args: Sequence[str] | None = None
+) -> int:
     """Parse `args` into one of `commands` and run it. `--debug` before or after the command shows the traceback."""
     import tyro
 
@@ -40,13 +42,23 @@ def main(prog: str, description: str, commands: Mapping[str, type[Command]], arg
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
-        print("error: out of memory; ask for less at once (fewer instances, seeds or workers)", file=sys.stderr)
+        print(
+            "error: out of memory; ask for less at once (fewer instances, seeds or workers)", file=sys.stderr
+        )
         return FAILED
     except ModuleNotFoundError as missing:
-        extra = {"torch": "synthetic", "transformers": "realmodels", "peft": "realmodels", "matplotlib": "figures"}
+        extra = {
+            "torch": "synthetic",
+            "transformers": "realmodels",
+            "peft": "realmodels",
+            "matplotlib": "figures",
+        }
         if (package := (missing.name or "").partition(".")[0]) not in extra:
             raise
-        print(f'error: {package} is not installed; run: pip install "nameblind[{extra[package]}]"', file=sys.stderr)
+        print(
+            f'error: {package} is not installed; run: pip install "nameblind[{extra[package]}]"',
+            file=sys.stderr,
+        )
         return USAGE_ERROR
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
@@ -57,4 +69,3 @@ def main(prog: str, description: str, commands: Mapping[str, type[Command]], arg
             raise
         print(f"error: {problem}", file=sys.stderr)
         return USAGE_ERROR
-

@@ -49,9 +49,7 @@ class Interval:
         return not self.low <= null <= self.high
 
     def pvalue(self, null: float = 0.0) -> float:
-        """Two-sided p-value that goes with Student's t limits; 1 without a standard error, nan for a
-        bootstrap.
-        """
+        """Two-sided p-value of Student's t; 1 without a standard error, nan for a bootstrap."""
         if math.isnan(self.df) and not math.isnan(self.sd):
             return math.nan
         return float(_pvalue(self.mean - null, self.sd / math.sqrt(self.n), self.df))
@@ -89,8 +87,7 @@ def t_pvalue(x: ArrayLike, null: ArrayLike = 0.0) -> Array:
 
 
 def bootstrap_bounds(x: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Bounds:
-    """BCa bootstrap of the mean over the last axis, its tail widened to what Student's t asks for at this
-    n.
+    """BCa bootstrap of the mean over the last axis, its tail widened to what Student's t asks for.
 
     On normal values plain BCa covers 85% instead of 95% at n = 5 (89% at 10), with the widened tail 93%
     (94%); below 5 values it covers less (75% at 3) and the t interval should be preferred.
@@ -115,8 +112,7 @@ def bootstrap_interval(x: ArrayLike, level: float = 0.95, draws: int = 2000, see
 
 
 def crossed_bounds(d: ArrayLike, level: float = 0.95) -> Bounds:
-    """Grand mean of d[..., seed, item] with random seeds and random items (`theory.crossed`); nan marks a
-    missing cell.
+    """Grand mean of d[..., seed, item], nan where missing, with random seeds and random items.
 
     Simulated coverage is 93% to 97% from 5 seeds on, 92% to 97% at 3 and 88% to 98% at 2. With one seed
     only the items are covered, with one item only the seeds.
@@ -126,9 +122,7 @@ def crossed_bounds(d: ArrayLike, level: float = 0.95) -> Bounds:
 
 
 def crossed_interval(d: ArrayLike, level: float = 0.95) -> Interval:
-    """One seeds x items matrix; `n` counts the seeds, or the items if there is a single seed (the method
-    says so).
-    """
+    """One seeds x items matrix; `n` counts the seeds, or the items of a single seed (the method says so)."""
     d = _matrix(d)
     seeds, items = d.shape
     method = ONE_SEED if seeds == 1 else "t over seeds (one item)" if items == 1 else "crossed seeds x items"
@@ -136,10 +130,10 @@ def crossed_interval(d: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def pigeonhole_interval(d: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """Bootstrap of seeds and items, each resampled on its own; counts cell noise three times, so it is
-    conservative.
+    """Bootstrap of seeds and items, each resampled on its own.
 
-    The tail is widened for the smaller of the two numbers, as in `bootstrap_bounds`.
+    It counts cell noise three times, so it is conservative. The tail is widened for the smaller of the two
+    numbers, as in `bootstrap_bounds`.
     """
     d = _matrix(d)
     if min(d.shape) < 2:
@@ -187,10 +181,10 @@ def holm(p: ArrayLike) -> Array:
 
 
 def minimum_detectable_effect(sd: ArrayLike, n: ArrayLike, alpha: float = 0.05, power: float = 0.8) -> Array:
-    """The mean that a two-sided t test over n units with this sd finds with this power, from the noncentral
-    t.
+    """The mean that a two-sided t test over n units with this sd finds with this power.
 
-    Rejecting on the wrong side is not counted as finding. One unit alone finds nothing: infinite.
+    From the noncentral t. Rejecting on the wrong side is not counted as finding. One unit alone finds
+    nothing: infinite.
     """
     sd, n = np.broadcast_arrays(np.asarray(sd, dtype=np.float64), np.asarray(n, dtype=np.float64))
     df = np.maximum(n - 1, 1.0)
@@ -199,9 +193,7 @@ def minimum_detectable_effect(sd: ArrayLike, n: ArrayLike, alpha: float = 0.05, 
 
 
 def mcnemar(b: ArrayLike, c: ArrayLike) -> Array:
-    """Exact two-sided p-value for b items right only in the first of two paired runs and c only in the
-    second.
-    """
+    """Exact two-sided p-value: b items right in the first of two paired runs only, c in the second only."""
     b, c = np.asarray(b, dtype=np.int64), np.asarray(c, dtype=np.int64)
     if np.any(b < 0) or np.any(c < 0):
         raise TheoryError("mcnemar: expected counts >= 0 of the items right in one of the two runs only")

@@ -1,6 +1,4 @@
-"""From the bytes of a records file to columns, fast when all is well and exact about the place when it is
-not.
-"""
+"""From the bytes of a records file to columns: fast if all is well, exact about the place if not."""
 
 from __future__ import annotations
 
@@ -19,13 +17,13 @@ from theory.table import Builder, Encoded, FieldError, distinct
 BLOCK = 1 << 19  # bytes read at once
 BOM = b"\xef\xbb\xbf"
 
-# A line as RecordWriter writes it falls into these pieces at fixed separators. No JSON string can hold a
-# separator,
-# because its quotes would end the string; so if every piece is valid alone, the line is valid, with the
-# same content.
+# A line in the order of the fields falls into pieces at fixed separators, here with and without blanks. No
+# JSON string can hold a separator, because its quotes would end the string; so if every piece is valid alone,
+# the line is valid, with the same content.
 _HEAD = ("lab", "study", "run", "seed", "arm")
 _MIDDLE = ("trained_on", "prompt", "split", "stratum", "metric")
-_SEPARATORS = (', "step": ', ', "trained_on": ', ', "value": ', ', "n": ')
+_SPACED = (', "step": ', ', "trained_on": ', ', "value": ', ', "n": ')
+_COMPACT = (',"step":', ',"trained_on":', ',"value":', ',"n":')
 
 
 class Block(NamedTuple):
@@ -97,13 +95,11 @@ def add_block(builder: Builder, name: str, block: Block) -> Sequence[int]:
 
 
 def _by_pieces(lines: Sequence[str]) -> dict[str, Encoded] | None:
-    """Columns of lines in the writer's own form, each distinct piece parsed once; None if a line is not in
-    it.
-    """
+    """Columns of lines in the order of the fields, each distinct piece parsed once; None if one is not."""
     pieces: list[Sequence[str]] = []
     rest = lines
     try:
-        for separator in _SEPARATORS:
+        for separator in _SPACED if _SPACED[0] in lines[0] else _COMPACT:
             left, rest = zip(*map(str.split, rest, repeat(separator), repeat(1)), strict=True)
             pieces.append(left)
         head, step, middle, value = pieces

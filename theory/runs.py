@@ -1,21 +1,24 @@
-"""A run folder: resolved config, environment, and records that are the same after any crash and from any number of workers.
+"""A run folder: config, environment, and records that are the same after any crash and from any number of workers.
 
-Work is done in parts (a seed, say). A finished part is one file, written whole; `records.jsonl` is all parts in their
-order, written whole. So a killed run that is started again ends with the bytes of a run that was never killed, and what
-takes time to compute is computed once. Timings live in a file of their own.
+Work is done in parts (a seed, say). A finished part is one file, written whole; `records.jsonl` is all parts in
+their order, written whole. So a killed run that is started again ends with the bytes of a run that was never
+killed, and what takes time to compute is computed once. Timings live in a file of their own.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +31,12 @@ _PACKAGES = ("nameblind", "numpy", "scipy", "networkx", "torch", "transformers",
 
 def run_id(study: str, config: Mapping[str, Any]) -> str:
     """`<study>-<hash>` of everything that decides the records, seeds and workers left out."""
-    return f"{study}-{hashlib.sha256(_canonical(config).encode()).hexdigest()[:10]}"
+    return f"{study}-{config_hash(config)}"
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits of everything that decides the records."""
+    return hashlib.sha256(_canonical(config).encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,7 @@ class Run:
     def put(self, key: str, lines: Iterable[str], seconds: float = 0.0) -> None:
         """Keep a finished part: its lines and, apart from them, the time it took."""
         write_whole(self.part(key), "".join(f"{line}\n" for line in lines))
-        with open(self.folder / "timings.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"part": key, "seconds": round(seconds, 3)}) + "\n")
+        _append_line(self.folder / "timings.jsonl", json.dumps({"part": key, "seconds": round(seconds, 3)}))
 
     def assemble(self, keys: Sequence[str]) -> Path:
         """Write records.jsonl from the parts `keys`, in that order; all of them must be there."""
@@ -75,9 +82,15 @@ def open_run(root: str | Path, study: str, config: Mapping[str, Any]) -> Iterato
     folder = Path(root) / run_id(study, config)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock"):
-        for stale in [*folder.glob(".*.*"), *folder.glob("parts/.*")]:  # what a killed process was still writing
+        for stale in [
+            *folder.glob(".*.*"),
+            *folder.glob("parts/.*"),
+        ]:  # what a killed process was still writing
             stale.unlink()
-        path, text = folder / "config.json", json.dumps(json.loads(_canonical(config)), indent=1, sort_keys=True) + "\n"
+        path, text = (
+            folder / "config.json",
+            json.dumps(json.loads(_canonical(config)), indent=1, sort_keys=True) + "\n",
+        )
         if not path.exists():
             write_whole(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
             write_whole(path, text)
@@ -92,13 +105,21 @@ def open_run(root: str | Path, study: str, config: Mapping[str, Any]) -> Iterato
 def environment() -> dict[str, Any]:
     """Where a result comes from: command, versions, machine."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": os.cpu_count(),
     }
+
+
+def command() -> str:
+    """The command line of this process, as a person would type it."""
+    program = Path(sys.argv[0])
+    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return shlex.join([*name.split(), *sys.argv[1:]])
 
 
 def processor() -> str:
@@ -116,6 +137,20 @@ def _canonical(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _append_line(path: Path, line: str) -> None:
+    """A whole line at the end of the file, or nothing; a line that a killed process tore is ended first."""
+    with open(path, "ab+", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        torn = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        data = b"\n" * torn + f"{line}\n".encode()
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -131,7 +166,9 @@ def _locked(path: Path) -> Iterator[IO[str]]:
         except BlockingIOError:
             file.seek(0)
             owner = file.read().strip() or "another process"
-            raise TheoryError(f"{path.parent}: in use by {owner}; wait for it to end or choose another folder") from None
+            raise TheoryError(
+                f"{path.parent}: in use by {owner}; wait for it to end or choose another folder"
+            ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()}")
         file.flush()

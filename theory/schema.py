@@ -19,8 +19,7 @@ Complaint = str | None  # what was expected and what was found, or None if all i
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One observation: `metric` was `value` over `n` items, for this model, training set, step, prompt and
-    stratum.
+    """One observation: over `n` items `metric` was `value`, for this model, data, step, prompt and stratum.
 
     Accuracies are fractions. With `item` the row is the result of that one test item, and `n` is 1.
     """

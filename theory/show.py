@@ -27,7 +27,7 @@ def show(name: str) -> str:
 
 
 def show_theorem(it: Theorem) -> str:
-    """Statement, LaTeX, assumptions with what breaks without each (computed now), and the false variants its check catches."""
+    """Statement, LaTeX, assumptions with what breaks without each (computed now), and the false variants caught."""
     lines = [f"{it.id}  {it.title}", f"status: {it.status}; source: {it.source}", "", *_wrap(it.statement)]
     lines += ["", *("    " + line for line in it.latex.strip().splitlines()), "", "Assumptions"]
     for key, words in it.assumptions.items():

@@ -9,7 +9,8 @@ from theory.errors import TheoryError
 from theory.theorems import THEOREMS, CheckResult, theorem
 from theory.theorems.base import Counterexample, Outcome, Theorem
 
-EXPECTED = "T1 T2 T3 T4 T5 T6 T7 T7' T8 T8' T9 P1 P2 K1 K2 K3 K4 K5 K6".split()
+EXPECTED = ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T7'", "T8", "T8'", "T9"]
+EXPECTED += ["P1", "P2", "K1", "K2", "K3", "K4", "K5", "K6"]
 
 
 def test_every_theorem_is_there():
@@ -57,7 +58,9 @@ def test_workers_do_not_change_the_result():
     ]
 
 
-@pytest.mark.parametrize(("name", "key"), [("t7'", "T7'"), ("T7p", "T7'"), ("k4", "K4"), (" p1 ", "P1"), ("T8P", "T8'")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("t7'", "T7'"), ("T7p", "T7'"), ("k4", "K4"), (" p1 ", "P1"), ("T8P", "T8'")]
+)
 def test_names_are_forgiving(name, key):
     assert theorem(name).id == key
 
@@ -83,7 +86,9 @@ def test_check_exits_with_1_when_a_statement_is_violated(monkeypatch):
 
     monkeypatch.setattr("theory.checks.check_all", lambda *a: [CheckResult("T1", 0, 10, 1, 0.5, 0.1)])
     assert commands.Check().run() == 1
-    monkeypatch.setattr("theory.checks.check_perturbed", lambda *a: [CheckResult("T1", 0, 10, 0, 0.0, 0.1, "sign")])
+    monkeypatch.setattr(
+        "theory.checks.check_perturbed", lambda *a: [CheckResult("T1", 0, 10, 0, 0.0, 0.1, "sign")]
+    )
     assert commands.Check(perturb=True).run() == 1
 
 

@@ -25,9 +25,10 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; say where from"
             yield node.module.partition(".")[0]
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module":
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield str(node.args[0].value).partition(".")[0]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
+            yield from (
+                str(word.value).partition(".")[0] for word in node.args if isinstance(word, ast.Constant)
+            )
 
 
 @pytest.mark.parametrize("room", ROOMS)

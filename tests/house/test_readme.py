@@ -19,7 +19,9 @@ def folder(tmp_path_factory):
     """The checkout as a person has it, with this environment as its .venv; what commands write stays here."""
     place = tmp_path_factory.mktemp("readme")
     for path in ROOT.iterdir():
-        if path.name not in {".venv", ".git", "out", "runs", "README.md"} and not path.name.startswith(".venv-"):
+        if path.name not in {".venv", ".git", "out", "runs", "README.md"} and not path.name.startswith(
+            ".venv-"
+        ):
             (place / path.name).symlink_to(path)
     shutil.copy(ROOT / "README.md", place)
     (place / ".venv").symlink_to(sys.prefix)
@@ -37,7 +39,12 @@ def paste(block, folder):
     # Running the suite inside the suite would never end: its target is resolved instead.
     block = re.sub(r"^make (test|bench|lint|test-slow)\b", r"make -n \1", block, flags=re.M)
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block], cwd=folder, env=env, capture_output=True, text=True, timeout=900
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
 
 
@@ -57,7 +64,9 @@ def test_python_blocks_run():
     blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.M | re.S)
     assert blocks
     for block in blocks:
-        run = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=300, cwd=ROOT)
+        run = subprocess.run(
+            [sys.executable, "-c", block], capture_output=True, text=True, timeout=300, cwd=ROOT
+        )
         assert run.returncode == 0, run.stderr
 
 

@@ -259,13 +259,14 @@ BAD: list[tuple[str, str | bytes, str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-@pytest.mark.parametrize("compact", [False, True], ids=["own form", "other form"])
+@pytest.mark.parametrize("form", ["own form", "compact", "fields backwards"])
 def test_a_bad_line_is_reported_with_file_line_and_reason(
-    tmp_path: Path, wrong: str | bytes, expected: str, compact: bool
+    tmp_path: Path, wrong: str | bytes, expected: str, form: str
 ) -> None:
     good = [line(step=i) for i in range(5)]
-    if compact:
-        good = [json.dumps(json.loads(text), separators=(",", ":")) for text in good]
+    if form != "own form":
+        order = reversed if form == "fields backwards" else list
+        good = [json.dumps(dict(order(json.loads(text).items())), separators=(",", ":")) for text in good]
     path = written(tmp_path, *good[:3], "", wrong, *good[3:])
     with pytest.raises(TheoryError) as error:
         read_records(path)

@@ -44,7 +44,10 @@ def test_parts_are_put_together_in_the_asked_order(tmp_path):
         assert run.assemble(["seed-0", "seed-1"]).read_text() == "a\nb1\nb2\n"
         assert run.id == run_id("toy", CONFIG)
     assert json.loads((run.folder / "config.json").read_text()) == CONFIG
-    assert json.loads((run.folder / "timings.jsonl").read_text().splitlines()[0]) == {"part": "seed-1", "seconds": 0.5}
+    assert json.loads((run.folder / "timings.jsonl").read_text().splitlines()[0]) == {
+        "part": "seed-1",
+        "seconds": 0.5,
+    }
     with open_run(tmp_path, "toy", CONFIG) as again:
         assert again.missing(["seed-0", "seed-1"]) == []
 
@@ -53,7 +56,10 @@ def test_an_edited_config_is_refused(tmp_path):
     with open_run(tmp_path, "toy", CONFIG) as run:
         pass
     (run.folder / "config.json").write_text(json.dumps(CONFIG | {"steps": [9]}))
-    with pytest.raises(TheoryError, match=r"config\.json: it does not have the hash"), open_run(tmp_path, "toy", CONFIG):
+    with (
+        pytest.raises(TheoryError, match=r"config\.json: it does not have the hash"),
+        open_run(tmp_path, "toy", CONFIG),
+    ):
         pass
 
 
@@ -99,7 +105,13 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
     with open_run(tmp_path, "toy", CONFIG):
         pass
     assert os.listdir(run.folder / "parts") == ["seed-0.jsonl"]
-    assert sorted(os.listdir(run.folder)) == [".lock", "config.json", "environment.json", "parts", "timings.jsonl"]
+    assert sorted(os.listdir(run.folder)) == [
+        ".lock",
+        "config.json",
+        "environment.json",
+        "parts",
+        "timings.jsonl",
+    ]
 
 
 def test_the_environment_says_where_a_result_comes_from(monkeypatch):

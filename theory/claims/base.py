@@ -69,12 +69,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Curve:
-    """Rows over steps, pooled by n: seed, step, value and n of each."""
+    """values[seed, step], nan where there is no row, and the n behind each; seeds and steps ascending."""
 
     seeds: NDArray[np.int64]
     steps: NDArray[np.int64]
     values: Array
-    n: NDArray[np.int64]
+    n: Array
 
 
 @dataclass(frozen=True)
@@ -230,20 +230,19 @@ class Claim:
     def to_text(self) -> str:
         """For a person: sentence, rule, parts with the paper's numbers, and the rows it reads."""
         lines = [f"{self.id}  {self.title}", f"source: {self.paper.citation}", f"study: {self.study}", ""]
-        lines += textwrap.wrap(self.sentence, 100)
-        lines += ["", *textwrap.wrap(self.rule, 100)]
+        lines += [*_wrapped(self.sentence), "", *_wrapped(self.rule)]
         if self.note:
-            lines += ["", *textwrap.wrap(f"Note: {self.note}", 100)]
+            lines += ["", *_wrapped(f"Note: {self.note}")]
         lines += ["", "Parts"]
         for part in self.parts:
             number = f"; the paper: {part.published}, {part.published.where}" if part.published else ""
             role = "" if part.role == "decides" else f" [{part.role}]"
-            lines += textwrap.wrap(
-                f"{part.name}{role}: {part.rule} {part.unit}{number}",
-                100,
-                initial_indent="  - ",
-                subsequent_indent="    ",
-            )
+            lines += _wrapped(f"{part.name}{role}: {part.rule} {part.unit}{number}", "  - ")
         lines += ["", "Rows"]
         lines += [f"  study={self.study} {cell.where()}" for cell in self.cells]
         return "\n".join(lines)
+
+
+def _wrapped(text: str, bullet: str = "") -> list[str]:
+    indent = " " * len(bullet)
+    return textwrap.wrap(text, 100, initial_indent=bullet, subsequent_indent=indent, break_on_hyphens=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +29,17 @@ class Contrast:
         return tuple(dict.fromkeys(cell for _, cell in self.terms))
 
     def measure(self, evidence: Evidence) -> Measured:
-        found = [(weight, evidence.series(cell)) for weight, cell in self.terms]
-        if missing := tuple(dict.fromkeys(series.where for _, series in found if isinstance(series, Absent))):
-            return Measured(np.empty(0, np.int64), np.empty(0), missing=missing)
-        terms = [(weight, series) for weight, series in found if isinstance(series, Series)]
-        seeds = reduce(np.intersect1d, (series.seeds for _, series in terms))
-        every = reduce(np.union1d, (series.seeds for _, series in terms))
+        found = [evidence.series(cell) for _, cell in self.terms]
+        if missing := _missing(found):
+            return nothing(missing)
+        series = [one for one in found if isinstance(one, Series)]
+        weights = [weight for weight, _ in self.terms]
+        seeds = common(one.seeds for one in series)
         effects = np.zeros(len(seeds))
-        for weight, series in terms:
-            effects += weight * series.values[np.searchsorted(series.seeds, seeds)]
-        matrix, shared = _item_matrix(terms, seeds)
-        return Measured(seeds, effects, matrix, shared, unpaired=len(every) - len(seeds))
+        for weight, one in zip(weights, series, strict=True):
+            effects += weight * one.values[np.searchsorted(one.seeds, seeds)]
+        matrix, shared = _item_matrix(weights, series, seeds)
+        return Measured(seeds, effects, matrix, shared, unpaired=_unpaired(series, seeds))
 
 
 def level(cell: Cell) -> Contrast:
@@ -84,16 +85,13 @@ class TimeToFit:
         return (self.late, self.early)
 
     def measure(self, evidence: Evidence) -> Measured:
-        curves = [evidence.curve(cell) for cell in self.cells]
-        if missing := tuple(curve.where for curve in curves if isinstance(curve, Absent)):
-            return Measured(np.empty(0, np.int64), np.empty(0), missing=missing)
-        late, early = (curve for curve in curves if isinstance(curve, Curve))
-        seeds = np.intersect1d(late.seeds, early.seeds)
-        times = np.array(
-            [[time_to(*_of_seed(c, seed), self.at) for c in (late, early)] for seed in seeds]
-        ).reshape(-1, 2)
-        unpaired = len(np.union1d(late.seeds, early.seeds)) - len(seeds)
-        return Measured(seeds, np.log2(times[:, 0] / times[:, 1]), unpaired=unpaired)
+        found = [evidence.curve(cell) for cell in self.cells]
+        if missing := _missing(found):
+            return nothing(missing)
+        late, early = (curve for curve in found if isinstance(curve, Curve))
+        seeds = common((late.seeds, early.seeds))
+        steps_late, steps_early = (_reach(curve, seeds, self.at) for curve in (late, early))
+        return Measured(seeds, np.log2(steps_late / steps_early), unpaired=_unpaired((late, early), seeds))
 
 
 def time_to(steps: NDArray[np.int64], values: Array, at: float) -> Array:
@@ -110,6 +108,15 @@ def time_to(steps: NDArray[np.int64], values: Array, at: float) -> Array:
     return np.asarray(steps[last] + np.clip(share, 0.0, 1.0) * (steps[first] - steps[last]))
 
 
+class Mix(NamedTuple):
+    """What one mix of Known and Unknown rows contributes to the regression."""
+
+    share: float
+    accuracy: Cell
+    known: Cell | None
+    unknown: Cell | None
+
+
 @dataclass(frozen=True)
 class FittedShares:
     """Within seed: accuracy = b0 + b_known N_known/|D| + b_unknown N_unknown/|D| over all steps of all mixes.
@@ -122,60 +129,41 @@ class FittedShares:
     weights: tuple[tuple[float, str, str], ...]
     shares: tuple[float, ...] = SHARES
 
-    def curves(self, split: str) -> list[tuple[Cell, Cell | None, Cell | None]]:
-        """Accuracy, fitted Known and fitted Unknown of each mix."""
-        chosen = []
-        for share in self.shares:
-            fitted = Cell("fitted", f"mix:{share:g}", "every", split="train")
-            known = fitted.at(stratum="known=yes") if share < 1 else None
-            unknown = fitted.at(stratum="known=no") if share > 0 else None
-            chosen.append((Cell("accuracy", f"mix:{share:g}", "every", split=split), known, unknown))
-        return chosen
-
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(split for _, _, split in self.weights))
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        every = (
-            cell for split in self.splits for row in self.curves(split) for cell in row if cell is not None
-        )
-        return tuple(dict.fromkeys(every))
+        mixes = [mix for split in self.splits for mix in self.mixes(split)]
+        return tuple(dict.fromkeys(cell for mix in mixes for cell in mix[1:] if cell is not None))
+
+    def mixes(self, split: str) -> tuple[Mix, ...]:
+        return _mixes(split, self.shares)
 
     def measure(self, evidence: Evidence) -> Measured:
-        curves = {cell: evidence.curve(cell) for cell in self.cells}
-        if missing := tuple(curve.where for curve in curves.values() if isinstance(curve, Absent)):
-            return Measured(np.empty(0, np.int64), np.empty(0), missing=missing)
-        found = {cell: curve for cell, curve in curves.items() if isinstance(curve, Curve)}
-        seeds = reduce(np.intersect1d, (curve.seeds for curve in found.values()))
-        every = reduce(np.union1d, (curve.seeds for curve in found.values()))
+        found = {cell: evidence.curve(cell) for cell in self.cells}
+        if missing := _missing(found.values()):
+            return nothing(missing)
+        curves = {cell: curve for cell, curve in found.items() if isinstance(curve, Curve)}
+        seeds = common(curve.seeds for curve in curves.values())
         effects = np.zeros(len(seeds))
-        for i, seed in enumerate(seeds):
-            for split in self.splits:
-                b = regress(*self._points(found, split, int(seed)))
-                for weight, name, where in self.weights:
-                    effects[i] += weight * b[name] if where == split else 0.0
+        for split in self.splits:
+            points = [_points(mix, curves, seeds) for mix in self.mixes(split)]
+            b = regress(*(np.concatenate(column, axis=-1) for column in zip(*points, strict=True)))
+            for weight, name, where in self.weights:
+                effects += weight * b[name] if where == split else 0.0
         usable = np.isfinite(effects)
-        return Measured(seeds[usable], effects[usable], unpaired=len(every) - int(usable.sum()))
-
-    def _points(self, curves: Mapping[Cell, Curve], split: str, seed: int) -> tuple[Array, Array, Array]:
-        """Accuracy, N_known/|D| and N_unknown/|D| over steps and mixes, for one seed."""
-        points = []
-        for cells in self.curves(split):
-            right, known, unknown = (None if cell is None else _rows_of(curves[cell], seed) for cell in cells)
-            steps = reduce(np.intersect1d, (curve.steps for curve in (right, known, unknown) if curve))
-            steps = steps[steps >= max(1.0, FORMAT_SHARE * steps.max(initial=0))]
-            (accuracy, _), (k, n_known), (u, n_unknown) = (_at(c, steps) for c in (right, known, unknown))
-            size = np.maximum(n_known + n_unknown, 1)
-            points.append((accuracy, k * n_known / size, u * n_unknown / size))
-        first, second, third = (np.concatenate(column) for column in zip(*points, strict=True))
-        return first, second, third
+        unpaired = _unpaired(list(curves.values()), seeds[usable])
+        return Measured(seeds[usable], effects[usable], unpaired=unpaired)
 
 
 def regress(accuracy: Array, known: Array, unknown: Array) -> dict[str, Array]:
-    """Least squares over the last axis: slopes on `known` and `unknown`, and R2; nan where not determined."""
-    y, a, b = (x - x.mean(axis=-1, keepdims=True) for x in (accuracy, known, unknown))
+    """Least squares over the last axis without points that have a nan: slopes and R2; nan if undetermined."""
+    seen = np.isfinite(accuracy) & np.isfinite(known) & np.isfinite(unknown)
+    count = np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    columns = [np.where(seen, x, 0.0) for x in (accuracy, known, unknown)]
+    y, a, b = (np.where(seen, x - x.sum(axis=-1, keepdims=True) / count, 0.0) for x in columns)
     aa, bb, ab = (a * a).sum(-1), (b * b).sum(-1), (a * b).sum(-1)
     ay, by, yy = (a * y).sum(-1), (b * y).sum(-1), (y * y).sum(-1)
     determinant = aa * bb - ab**2
@@ -183,56 +171,87 @@ def regress(accuracy: Array, known: Array, unknown: Array) -> dict[str, Array]:
     safe = np.where(free, determinant, 1.0)
     first = np.where(free, (bb * ay - ab * by) / safe, np.nan)
     second = np.where(free, (aa * by - ab * ay) / safe, np.nan)
-    fit = first * ay + second * by
-    return {
-        "known": first,
-        "unknown": second,
-        "r2": np.where(yy > 0, fit / np.where(yy > 0, yy, 1.0), np.nan),
-    }
+    r2 = np.where(yy > 0, (first * ay + second * by) / np.where(yy > 0, yy, 1.0), np.nan)
+    return {"known": first, "unknown": second, "r2": r2}
 
 
-def share_of(cell: Cell) -> float:
-    """The share in the name of a training set, such as 0.25 of mix:0.25."""
-    return float(cell.trained_on.partition(":")[2])
+def common(seeds: Iterable[Index]) -> Index:
+    """The seeds that are in all."""
+    return reduce(lambda a, b: a if np.array_equal(a, b) else np.intersect1d(a, b), seeds)
 
 
-def _rows_of(curve: Curve, seed: int) -> Curve:
-    start, stop = np.searchsorted(curve.seeds, [seed, seed + 1])
-    return Curve(
-        curve.seeds[start:stop], curve.steps[start:stop], curve.values[start:stop], curve.n[start:stop]
+def nothing(missing: tuple[str, ...]) -> Measured:
+    return Measured(np.empty(0, np.int64), np.empty(0), missing=missing)
+
+
+@cache
+def _mixes(split: str, shares: tuple[float, ...]) -> tuple[Mix, ...]:
+    accuracy, fitted = Cell("accuracy", "", "every", split), Cell("fitted", "", "every", "train")
+    mixes = []
+    for share in shares:
+        name = f"mix:{share:g}"
+        known = fitted.at(trained_on=name, stratum="known=yes") if share < 1 else None
+        unknown = fitted.at(trained_on=name, stratum="known=no") if share > 0 else None
+        mixes.append(Mix(share, accuracy.at(trained_on=name), known, unknown))
+    return tuple(mixes)
+
+
+def _points(mix: Mix, curves: Mapping[Cell, Curve], seeds: Index) -> tuple[Array, Array, Array]:
+    """Accuracy, N_known/|D| and N_unknown/|D| of a mix [seeds, steps]; nan where a seed has no point."""
+    parts = [curves[cell] for cell in mix[1:] if cell is not None]
+    steps = common(curve.steps for curve in parts)
+    accuracy, n = _on(curves[mix.accuracy], seeds, steps)
+    last = np.where(n > 0, steps, 0).max(axis=-1, keepdims=True, initial=0)
+    accuracy = np.where((steps >= FORMAT_SHARE * last) & (steps > 0), accuracy, np.nan)
+    none = np.zeros_like(accuracy), np.zeros_like(accuracy)
+    (k, n_known), (u, n_unknown) = (
+        none if cell is None else _on(curves[cell], seeds, steps) for cell in (mix.known, mix.unknown)
     )
+    size = np.maximum(n_known + n_unknown, 1)
+    return accuracy, k * n_known / size, u * n_unknown / size
 
 
-def _at(curve: Curve | None, steps: Index) -> tuple[Array, Index]:
-    """Values and n at these steps; zeros where there is no curve."""
-    if curve is None:
-        return np.zeros(len(steps)), np.zeros(len(steps), dtype=np.int64)
-    place = np.searchsorted(curve.steps, steps)
-    return curve.values[place], curve.n[place]
+def _on(curve: Curve, seeds: Index, steps: Index) -> tuple[Array, Array]:
+    """Values and n at these seeds and steps, which the curve has."""
+    where = np.ix_(np.searchsorted(curve.seeds, seeds), np.searchsorted(curve.steps, steps))
+    return curve.values[where], curve.n[where]
 
 
-def _of_seed(curve: Curve, seed: int) -> tuple[NDArray[np.int64], Array]:
-    one = _rows_of(curve, seed)
-    return one.steps, one.values
+def _reach(curve: Curve, seeds: Index, at: float) -> Array:
+    """Each seed's time to reach `at`, over the steps that it has."""
+    values = curve.values[np.searchsorted(curve.seeds, seeds)]
+    if np.isfinite(values).all():
+        return time_to(curve.steps, values, at)
+    seen = [np.isfinite(row) for row in values]
+    return np.array([time_to(curve.steps[s], row[s], at) for s, row in zip(seen, values, strict=True)])
 
 
-def _item_matrix(terms: list[tuple[float, Series]], seeds: Index) -> tuple[Array | None, bool]:
+def _missing(found: Iterable[Series | Curve | Absent]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.where for one in found if isinstance(one, Absent)))
+
+
+def _unpaired(found: Sequence[Series | Curve], seeds: Index) -> int:
+    """How many seeds are in some cell but not used."""
+    return len(reduce(np.union1d, (one.seeds for one in found))) - len(seeds)
+
+
+def _item_matrix(
+    weights: Sequence[float], found: Sequence[Series], seeds: Index
+) -> tuple[Array | None, bool]:
     """Effects [seeds, items] if all terms have the same items in each paired seed; do seeds share them?"""
     total: Array | None = None
     where: Index | None = None
-    for weight, series in terms:
+    for weight, series in zip(weights, found, strict=True):
         if series.items is None:
             return None, False
         of, item, value = series.items
         paired = np.isin(series.seeds[of], seeds)
-        seed_code, item, value = np.searchsorted(seeds, series.seeds[of[paired]]), item[paired], value[paired]
-        key = item * len(seeds) + seed_code
+        key = item[paired] * len(seeds) + np.searchsorted(seeds, series.seeds[of[paired]])
         order = np.argsort(key)
-        key, value = key[order], value[order]
         if where is None or total is None:
-            where, total = key, weight * value
-        elif len(key) == len(where) and np.array_equal(key, where):
-            total = total + weight * value
+            where, total = key[order], weight * value[paired][order]
+        elif np.array_equal(key[order], where):
+            total = total + weight * value[paired][order]
         else:
             return None, False
     if where is None or total is None or not len(where):
@@ -240,4 +259,4 @@ def _item_matrix(terms: list[tuple[float, Series]], seeds: Index) -> tuple[Array
     items, column = np.unique(where // len(seeds), return_inverse=True)
     matrix = np.full((len(seeds), len(items)), np.nan)
     matrix[where % len(seeds), column] = total
-    return matrix, bool(len(where) > len(items))
+    return matrix, len(where) > len(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -16,23 +16,9 @@ from theory.table import Table
 
 Index = NDArray[np.int64]
 Labels = Mapping[str, frozenset[str]]
-_GROUP = ("lab", "run", "study")
-_SLICE = ("arm", "trained_on", "metric", "prompt", "split")
-
-
-@dataclass(frozen=True)
-class Codebook:
-    """The levels of a table: names to codes, and strata as labels."""
-
-    codes: Mapping[str, Mapping[str, int]]
-    strata: tuple[Labels, ...]
-
-    @classmethod
-    def of(cls, table: Table) -> Codebook:
-        codes = {
-            name: {level: code for code, level in enumerate(levels)} for name, levels in table.levels.items()
-        }
-        return cls(codes, tuple(labels(stratum) for stratum in table.levels["stratum"]))
+Strata = dict[int, Index]  # rows by the code of their stratum, in the order of seed and step
+STUDY = ("lab", "run", "study")
+SLICE = ("arm", "trained_on", "metric", "prompt", "split")
 
 
 @dataclass(frozen=True)
@@ -43,8 +29,8 @@ class StudyRows:
     run: str
     study: str
     table: Table
-    book: Codebook
-    slices: Mapping[tuple[int, ...], Index]  # by the codes of `_SLICE`
+    codes: Mapping[str, Mapping[str, int]]  # the code of each level
+    slices: Mapping[tuple[int, ...], Strata]  # by the codes of `SLICE`
     _stops: dict[tuple[int, int, str], tuple[Index, Index]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -56,120 +42,116 @@ class StudyRows:
 
     def series(self, cell: Cell) -> Series | Absent:
         """One value a seed: rows at the cell's stop, pooled by n over the values that its stratum allows."""
-        rows = self._rows(cell)
         stop = self._stop(cell)
         if isinstance(stop, Absent):
             return stop
+        rows = self._rows(cell)
         seeds, steps = stop
-        seed, step = self._numbers("seed", rows), self._numbers("step", rows)
-        at = np.searchsorted(seeds, seed)
-        known = at < len(seeds)
-        known[known] = seeds[at[known]] == seed[known]
-        known[known] &= steps[at[known]] == step[known]
-        rows = rows[known]
+        seed = self._column("seed", rows)
+        at = np.minimum(np.searchsorted(seeds, seed), len(seeds) - 1)
+        rows = rows[(seeds[at] == seed) & (steps[at] == self._column("step", rows))]
         if not len(rows):
             return Absent(self._where(cell))
-        items = self._numbers("item", rows)
-        return _pooled(
-            self._numbers("seed", rows),
-            self._numbers("value", rows),
-            self._numbers("n", rows),
-            items if self._single(rows).all() else None,
-        )
+        seed, value, n = (self._column(name, rows) for name in ("seed", "value", "n"))
+        if (seed[1:] > seed[:-1]).all():
+            seeds, of, values = seed, np.arange(len(seed)), value
+        else:
+            seeds, of = np.unique(seed, return_inverse=True)
+            values = np.bincount(of, weights=n * value) / np.bincount(of, weights=n)
+        if not self._single(rows).all():
+            return Series(seeds, values)
+        return Series(seeds, values, (of, self.table.codes["item"][rows].astype(np.int64), value))
 
     def curve(self, cell: Cell) -> Curve | Absent:
         """All steps, pooled by n over strata."""
         rows = self._rows(cell)
         if not len(rows):
             return Absent(self._where(cell))
-        seed, step, n = (self._numbers(name, rows) for name in ("seed", "step", "n"))
-        key = np.stack([seed, step])
-        points, of = np.unique(key, axis=1, return_inverse=True)
-        of = of.reshape(-1)
-        weight = np.bincount(of, weights=n)
-        value = np.bincount(of, weights=n * self._numbers("value", rows)) / weight
-        return Curve(points[0], points[1], value, weight.astype(np.int64))
+        n = self._column("n", rows)
+        seeds, of_seed = np.unique(self._column("seed", rows), return_inverse=True)
+        steps, of_step = np.unique(self._column("step", rows), return_inverse=True)
+        shape = len(seeds), len(steps)
+        place = of_seed * len(steps) + of_step
+        weight = np.bincount(place, weights=n, minlength=len(seeds) * len(steps)).astype(np.float64)
+        total = np.bincount(place, weights=n * self._column("value", rows), minlength=len(weight))
+        values = np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), np.nan)
+        return Curve(seeds, steps, values.reshape(shape), weight.reshape(shape))
 
     def _rows(self, cell: Cell) -> Index:
-        wanted = (cell.arm_in(self.primary), cell.trained_on, cell.metric, cell.prompt, cell.split)
-        codes = tuple(
-            self.book.codes[name].get(value, -1) for name, value in zip(_SLICE, wanted, strict=True)
-        )
-        rows = self.slices.get(codes)
-        return np.empty(0, np.int64) if rows is None else self._in_stratum(rows, labels(cell.stratum))
-
-    def _in_stratum(self, rows: Index, wanted: Labels) -> Index:
-        """Rows labelled exactly by the wanted keys, or single items that carry these labels among others.
+        """Rows labelled exactly by the keys of the stratum, or single items that carry them among others.
 
         Items are taken first if they cover all the seeds that the pooled rows cover.
         """
-        stratum = self.table.codes["stratum"][rows]
-        single = self._single(rows)
-        exact = np.zeros(len(self.book.strata), dtype=bool)
-        carrying = np.zeros(len(self.book.strata), dtype=bool)
-        for code in np.unique(stratum):
-            here = self.book.strata[code]
-            if all(key in here and here[key] <= values for key, values in wanted.items()):
-                carrying[code] = True
-                exact[code] = len(here) == len(wanted)
-        pooled = rows[exact[stratum] & ~single]
-        items = rows[carrying[stratum] & single]
-        if len(items) and np.isin(self._numbers("seed", pooled), self._numbers("seed", items)).all():
-            return items
-        return pooled
+        wanted = (cell.arm_in(self.primary), cell.trained_on, cell.metric, cell.prompt, cell.split)
+        key = tuple(self.codes[name].get(value, -1) for name, value in zip(SLICE, wanted, strict=True))
+        allowed = labels(cell.stratum)
+        pooled, items = [], []
+        for code, rows in self.slices.get(key, {}).items():
+            here = labels(self.table.levels["stratum"][code])
+            if all(name in here and here[name] <= values for name, values in allowed.items()):
+                single = self._single(rows)
+                items.append(rows[single])
+                pooled.append(rows[~single if len(here) == len(allowed) else slice(0)])
+        whole, each = _joined(pooled), _joined(items)
+        if len(each) and np.isin(self._column("seed", whole), self._column("seed", each)).all():
+            return each
+        return whole
 
     def _stop(self, cell: Cell) -> tuple[Index, Index] | Absent:
         """Seeds and the step meant by the cell's stop, for its arm and training set."""
-        arm = self.book.codes["arm"].get(cell.arm_in(self.primary), -1)
-        trained_on = self.book.codes["trained_on"].get(cell.trained_on, -1)
+        arm = self.codes["arm"].get(cell.arm_in(self.primary), -1)
+        trained_on = self.codes["trained_on"].get(cell.trained_on, -1)
         key = (arm, trained_on, cell.stop)
         if key not in self._stops:
             if cell.stop == "early":
-                dev = Cell("accuracy", cell.trained_on, "every", split="dev", arm=cell.arm, base=cell.base)
-                curve = self.curve(dev)
+                curve = self.curve(
+                    Cell("accuracy", cell.trained_on, "every", "dev", arm=cell.arm, base=cell.base)
+                )
                 if isinstance(curve, Absent):
                     return Absent(f"{curve.where} (the early stop is the step with the best dev accuracy)")
-                self._stops[key] = _best(curve)
+                best = np.where(np.isnan(curve.values), -np.inf, curve.values).argmax(axis=1)
+                self._stops[key] = curve.seeds, curve.steps[best]
             else:
-                every = [rows for codes, rows in self.slices.items() if codes[:2] == key[:2]]
+                every = [
+                    s for code, strata in self.slices.items() if code[:2] == key[:2] for s in strata.values()
+                ]
                 if not every:
                     return Absent(self._where(cell))
-                rows = np.concatenate(every)
-                self._stops[key] = _last(self._numbers("seed", rows), self._numbers("step", rows))
+                self._stops[key] = _last(self.table, _joined(every))
         return self._stops[key]
 
     def _where(self, cell: Cell) -> str:
         return f"study={self.study} {cell.where(self.primary)}"
 
-    def _numbers(self, name: str, rows: Index) -> NDArray[Any]:
-        """The rows of a column; the item as its code."""
-        column: NDArray[Any] = self.table.codes["item"] if name == "item" else self.table.numbers[name]
-        return np.asarray(column[rows])
+    def _column(self, name: str, rows: Index) -> NDArray[Any]:
+        return np.asarray(self.table.numbers[name][rows])
 
     def _single(self, rows: Index) -> NDArray[np.bool_]:
-        return np.asarray(self.table.codes["item"][rows] != self.book.codes["item"].get("", -1))
+        return np.asarray(self.table.codes["item"][rows] != self.codes["item"].get("", -1))
 
 
 def split_studies(table: Table) -> list[StudyRows]:
     """One `StudyRows` for each (lab, run, study) of the table, in the order of the levels."""
     if not len(table):
         return []
-    book = Codebook.of(table)
-    fields = (*_GROUP, *_SLICE)
-    of, first = table.group(*fields)
-    order = np.argsort(of, kind="stable")
+    names = (*STUDY, *SLICE, "stratum")
+    of, first = table.group(*names)
+    order = np.lexsort((table.numbers["step"], table.numbers["seed"], of))
     starts = np.searchsorted(of[order], np.arange(len(first) + 1))
-    groups: dict[tuple[int, ...], dict[tuple[int, ...], Index]] = {}
+    studies: dict[tuple[int, ...], dict[tuple[int, ...], Strata]] = {}
     for i, row in enumerate(first):
-        code = tuple(int(table.codes[name][row]) for name in fields)
-        groups.setdefault(code[:3], {})[code[3:]] = order[starts[i] : starts[i + 1]]
-    studies = []
-    for key, slices in sorted(groups.items()):
-        lab, run, study = (table.levels[name][code] for name, code in zip(_GROUP, key, strict=True))
-        studies.append(StudyRows(lab, run, study, table, book, slices))
-    return studies
+        code = tuple(int(table.codes[name][row]) for name in names)
+        rows = order[starts[i] : starts[i + 1]]
+        studies.setdefault(code[:3], {}).setdefault(code[3:-1], {})[code[-1]] = rows
+    codes = {n: {level: code for code, level in enumerate(levels)} for n, levels in table.levels.items()}
+    found = []
+    for key, slices in sorted(studies.items()):
+        lab, run, study = (table.levels[name][code] for name, code in zip(STUDY, key, strict=True))
+        found.append(StudyRows(lab, run, study, table, codes, slices))
+    return found
 
 
+@cache
 def labels(stratum: str) -> Labels:
     """`overlap=no,answer=both|neither` as allowed values by key; `all` allows everything."""
     if stratum == "all":
@@ -178,21 +160,15 @@ def labels(stratum: str) -> Labels:
     return {key: frozenset(values.split("|")) for key, _, values in pairs}
 
 
-def _pooled(seed: Index, value: NDArray[np.float64], n: Index, items: Index | None) -> Series:
-    seeds, of = np.unique(seed, return_inverse=True)
-    values = np.bincount(of, weights=n * value) / np.bincount(of, weights=n)
-    return Series(seeds, values, None if items is None else (of, items.astype(np.int64), value))
+def _joined(parts: list[Index]) -> Index:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def _best(curve: Curve) -> tuple[Index, Index]:
-    """Each seed's first step with the largest value."""
-    order = np.lexsort((curve.steps, -curve.values, curve.seeds))
-    seeds, first = np.unique(curve.seeds[order], return_index=True)
-    return seeds, curve.steps[order][first]
-
-
-def _last(seed: Index, step: Index) -> tuple[Index, Index]:
-    seeds, of = np.unique(seed, return_inverse=True)
+def _last(table: Table, rows: Index) -> tuple[Index, Index]:
+    """The largest step of each seed."""
+    seeds, of = np.unique(table.numbers["seed"][rows], return_inverse=True)
     last = np.zeros(len(seeds), dtype=np.int64)
-    np.maximum.at(last, of, step)
+    np.maximum.at(last, of, table.numbers["step"][rows])
     return seeds, last

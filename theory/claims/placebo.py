@@ -27,7 +27,6 @@ from theory.claims.estimators import (
     FittedShares,
     TimeToFit,
     regress,
-    share_of,
     time_to,
 )
 from theory.errors import TheoryError
@@ -213,8 +212,7 @@ def _plant_fits(
     curves = {"known": _fitting(-1.0), "unknown": _fitting(1.0)}
     for study, fit, _ in fits:
         for split in fit.splits:
-            for accuracy, known, unknown in fit.curves(split):
-                share = share_of(accuracy)
+            for share, accuracy, known, unknown in fit.mixes(split):
                 levels[place[study, accuracy]] = 0.5
                 for name, cell, part in (("known", known, 1 - share), ("unknown", unknown, share)):
                     if cell is not None:
@@ -238,8 +236,8 @@ def _effect(it: Plan, study: str, part: Part, values: Array) -> Array:
     total = np.zeros(values.shape[:2])
     for split in quantity.splits:
         points: list[tuple[Array, Array, Array]] = []
-        for accuracy, known, unknown in quantity.curves(split):
-            share, zero = share_of(accuracy), np.zeros_like(curve(accuracy))
+        for share, accuracy, known, unknown in quantity.mixes(split):
+            zero = np.zeros_like(curve(accuracy))
             k = zero if known is None else (1 - share) * curve(known)
             u = zero if unknown is None else share * curve(unknown)
             points.append((curve(accuracy)[..., kept], k[..., kept], u[..., kept]))

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from theory.claims.base import Array, Cell
-from theory.claims.estimators import share_of
 from theory.claims.placebo import STEPS, Plan
 from theory.table import Table
 
@@ -79,7 +78,7 @@ def itemise(
 def _written(cell: Cell) -> list[tuple[str, float, int]]:
     """Stratum, shift of the value and n of each row that stands for a cell; they pool to its value."""
     if cell.metric == "fitted":
-        share = share_of(cell)
+        share = float(cell.trained_on.partition(":")[2])
         return [
             (cell.stratum, 0.0, max(1, round(ROWS * (share if cell.stratum == "known=no" else 1 - share))))
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from theory.claims.evidence import StudyRows, split_studies
 from theory.files import write_whole
 from theory.intervals import (
     Interval,
-    bootstrap_interval,
+    bootstrap_bounds,
     crossed_interval,
     holm,
     minimum_detectable_effect,
@@ -127,70 +128,93 @@ def evaluate(table: Table, claims: Iterable[str | Claim] | None = None) -> Score
     letters = {claim.family for claim in asked}
     judged = {**CLAIMS, **{claim.id: claim for claim in asked}}.values()
     studies = split_studies(table)
-    labs = list(dict.fromkeys(rows.lab for rows in studies)) or [NOWHERE]
+    cases = [(r, c) for r in studies for c in judged if c.study == r.study and c.family in letters]
+    examined = _examined(cases)
+    families: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for i, (rows, claim) in enumerate(cases):
+        members = families.setdefault((rows.lab, rows.run, claim.family), [])
+        members += [(i, j) for j, part in enumerate(examined[i]) if part.outcome == "open"]
+    for members in families.values():
+        settled = _settled([examined[i][j] for i, j in members])
+        for (i, j), part in zip(members, settled, strict=True):
+            examined[i][j] = part
     found: dict[tuple[str, str], list[Verdict]] = {}
-    for lab, run in dict.fromkeys((rows.lab, rows.run) for rows in studies):
-        here = {rows.study: rows for rows in studies if (rows.lab, rows.run) == (lab, run)}
-        for letter in sorted(letters):
-            family = [claim for claim in judged if claim.family == letter and claim.study in here]
-            for verdict in _judge_family(family, here):
-                found.setdefault((lab, verdict.claim.id), []).append(verdict)
-    return Scoreboard(
-        tuple(
-            verdict
-            for claim in asked
-            for lab in labs
-            for verdict in found.get((lab, claim.id)) or [_unwritten(claim, lab)]
-        )
-    )
+    for (rows, claim), parts in zip(cases, examined, strict=True):
+        found.setdefault((rows.lab, claim.id), []).append(_concluded(claim, rows, parts))
+    labs = list(dict.fromkeys(rows.lab for rows in studies)) or [NOWHERE]
+    verdicts = (found.get((lab, claim.id)) or [_unwritten(claim, lab)] for claim in asked for lab in labs)
+    return Scoreboard(tuple(verdict for some in verdicts for verdict in some))
 
 
-def examine(part: Part, rows: StudyRows) -> PartVerdict:
-    """One part before Holm's correction: estimate, intervals and p, or what is missing."""
-    measured = part.quantity.measure(rows)
+def _examined(cases: Sequence[tuple[StudyRows, Claim]]) -> list[list[PartVerdict]]:
+    """Every part of every case before Holm's correction: estimate, intervals and p, or what is missing."""
+    measured = [[part.quantity.measure(rows) for part in claim.parts] for rows, claim in cases]
+    bootstraps = iter(_bootstraps([one for row in measured for one in row]))
+    return [
+        [_examine(part, one, next(bootstraps)) for part, one in zip(claim.parts, row, strict=True)]
+        for (_, claim), row in zip(cases, measured, strict=True)
+    ]
+
+
+def _examine(part: Part, measured: Measured, bootstrap: Interval | None) -> PartVerdict:
     if measured.missing:
         return PartVerdict(part, WITHOUT_ROWS[part.role], missing=measured.missing)
     unpaired = f"{measured.unpaired} seeds left out, not in every cell" if measured.unpaired else ""
     n = len(measured.seeds)
-    if n < MIN_SEEDS:
+    reported = part.role == "reported"
+    if bootstrap is None:
         few = f"{n} paired {'seed' if n == 1 else 'seeds'}, {MIN_SEEDS} are needed"
         interval = _scaled(_interval(measured), part.scale) if n else None
-        outcome: Outcome = "reported" if part.role == "reported" else "too few seeds"
-        return PartVerdict(part, outcome, interval, note="; ".join(filter(None, (few, unpaired))))
+        note = "; ".join(filter(None, (few, unpaired)))
+        return PartVerdict(part, "reported" if reported else "too few seeds", interval, note=note)
     interval, number = _interval(measured), part.published
     scaled = _scaled(interval, part.scale)
     return PartVerdict(
         part,
-        "reported" if part.role == "reported" else "open",
+        "reported" if reported else "open",
         scaled,
-        _scaled(bootstrap_interval(measured.effects), part.scale),
+        _scaled(bootstrap, part.scale),
         interval.pvalue(float(boundary(part, interval.mean))),
         overlaps=None if number is None else scaled.low <= number.high and number.low <= scaled.high,
         note=unpaired,
     )
 
 
-def _judge_family(family: Sequence[Claim], here: Mapping[str, StudyRows]) -> list[Verdict]:
-    examined = [[examine(part, here[claim.study]) for part in claim.parts] for claim in family]
-    deciding = [
-        (i, j) for i, parts in enumerate(examined) for j, p in enumerate(parts) if p.outcome == "open"
-    ]
-    adjusted = holm(np.array([examined[i][j].p for i, j in deciding])) if deciding else ()
-    for (i, j), p in zip(deciding, adjusted, strict=True):
-        examined[i][j] = _settled(examined[i][j], float(p), len(deciding))
+def _bootstraps(measured: Sequence[Measured]) -> list[Interval | None]:
+    """Bootstrap intervals over seeds, all samples of a size at once; None where there are too few seeds."""
+    found: list[Interval | None] = [None] * len(measured)
+    sizes: dict[int, list[int]] = {}
+    for i, one in enumerate(measured):
+        sizes.setdefault(len(one.seeds), []).append(i)
+    for n, places in sizes.items():
+        if n >= MIN_SEEDS:
+            bounds = bootstrap_bounds(np.stack([measured[i].effects for i in places]))
+            for i, mean, low, high, se in zip(places, *(x.tolist() for x in bounds[:4]), strict=True):
+                found[i] = Interval(mean, low, high, 1 - LEVEL, n, se * math.sqrt(n), "bootstrap (BCa)")
+    return found
+
+
+def _settled(family: Sequence[PartVerdict]) -> list[PartVerdict]:
+    """The outcomes of the deciding parts of a family, known together."""
+    if not family:
+        return []
+    adjusted = holm(np.array([found.p for found in family])).tolist()
+    intervals = [found.interval for found in family if found.interval]
+    sd, n = np.array([one.sd for one in intervals]), np.array([one.n for one in intervals])
+    detectable = minimum_detectable_effect(sd, n, alpha=LEVEL / len(family)).tolist()
     return [
-        _concluded(claim, here[claim.study], parts) for claim, parts in zip(family, examined, strict=True)
+        replace(found, outcome=_side(found, p), adjusted=p, family=len(family), detectable=least)
+        for found, p, least in zip(family, adjusted, detectable, strict=True)
     ]
 
 
-def _settled(found: PartVerdict, adjusted: float, family: int) -> PartVerdict:
-    """The outcome once the family is known."""
-    interval, bootstrap, scale = found.interval, found.bootstrap, found.part.scale
-    assert interval is not None
-    assert bootstrap is not None
-    side = settle(found.part, interval.mean / scale, adjusted, bootstrap.low / scale, bootstrap.high / scale)
-    detectable = float(minimum_detectable_effect(interval.sd, interval.n, alpha=LEVEL / family))
-    return replace(found, outcome=SIDES[int(side)], adjusted=adjusted, family=family, detectable=detectable)
+def _side(found: PartVerdict, adjusted: float) -> Outcome:
+    assert found.interval is not None
+    assert found.bootstrap is not None
+    mean, low, high = (
+        x / found.part.scale for x in (found.interval.mean, found.bootstrap.low, found.bootstrap.high)
+    )
+    return SIDES[int(settle(found.part, mean, adjusted, low, high))]
 
 
 def _concluded(claim: Claim, rows: StudyRows, parts: Sequence[PartVerdict]) -> Verdict:

@@ -40,6 +40,7 @@ class Configurations:
     seed: Index
     number: Index
     answers: int
+    train: int  # how many of the facts, the first ones, are training facts
     rate: Array
     steps: Index
     noise: Array
@@ -56,7 +57,9 @@ class Configurations:
     def kappa(self) -> Array:
         """Mean over pairs of a training and a held-out fact of <phi_s - phi_r, phi_t - phi_r>, less 1 (T3)."""
         reach = self.subject - self.relation[:, None]
-        return np.asarray(np.einsum("cd,cd->c", reach[:, :TRAIN].mean(1), reach[:, TRAIN:].mean(1)) - 1.0)
+        return np.asarray(
+            np.einsum("cd,cd->c", reach[:, : self.train].mean(1), reach[:, self.train :].mean(1)) - 1.0
+        )
 
 
 def draw(seed: int, number: int) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def groups(seeds: Sequence[int]) -> list[Configurations]:
         alike = [one for one in drawn if one["answers"] == k]
         if alike:
             stacked = {name: np.stack([one[name] for one in alike]) for name in alike[0] if name != "answers"}
-            found.append(Configurations(answers=k, **stacked))
+            found.append(Configurations(answers=k, train=TRAIN, **stacked))
     return found
 
 
@@ -123,12 +126,14 @@ def descend(config: Configurations) -> Array:
         pull = np.take_along_axis(gain, y[..., None], -1)[..., 0] - np.sum(p * gain, axis=-1)
         g = (alpha * (1.0 - alpha))[..., 0] * pull * (config.rate * (step < config.steps) / BATCH)[:, None]
         w_kq += np.einsum("cb,cbd->cd", g, x)[:, :, None] * config.relation[:, None, :]
-    return np.asarray(np.einsum("cmd,cde,ce->cm", reach[:, TRAIN:], w_kq, config.relation, optimize=True))
+    return np.asarray(
+        np.einsum("cmd,cde,ce->cm", reach[:, config.train :], w_kq, config.relation, optimize=True)
+    )
 
 
 def share_right(u: Array, config: Configurations) -> Array:
     """Held-out accuracy (C,) when fact j has log-odds u[:, j]."""
-    held_out = slice(TRAIN, None)
+    held_out = slice(config.train, None)
     z = config.v_r[:, None] + expit(u)[..., None] * (config.v_s[:, held_out] - config.v_r[:, None])
     return np.asarray(np.mean(z.argmax(axis=-1) == config.y[:, held_out], axis=-1))
 

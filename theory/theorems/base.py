@@ -1,4 +1,4 @@
-"""What a theorem is: words, assumptions, a formula, a check that tries to break it, and what breaks without each assumption."""
+"""What a theorem is: words, assumptions, a formula, a check that tries to break it, what breaks without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Status = Literal["proved", "proved in expectation", "corollary", "measured", "co
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of random instances found: how many, how many broke the statement, and the worst numerical error."""
+    """What random instances found: how many there were, how many broke the statement, the worst numerical error."""
 
     instances: int
     violations: int
@@ -53,8 +53,8 @@ class CheckResult:
 class Counterexample:
     """A concrete instance on which the statement fails once the assumption `drops` is given up.
 
-    `build()` computes the instance and returns its numbers under readable names; the key `"breaks"` must be there
-    and says whether the statement fails on it.
+    `build()` computes the instance and returns its numbers under readable names; the key `"breaks"` must be
+    there and says whether the statement fails on it.
     """
 
     drops: str
@@ -66,9 +66,10 @@ class Counterexample:
 class Theorem:
     """A statement that can check itself.
 
-    `run(n, rng, **overrides)` draws about `n` random instances and compares `formula` with an independent computation.
-    Every entry of `perturbations` is a set of overrides that makes the statement false (a flipped sign, a shifted
-    threshold, a dropped assumption): a check that does not report violations under it could not have failed.
+    `run(n, rng, **overrides)` draws about `n` random instances and compares `formula` with an independent
+    computation.
+    Every entry of `perturbations` is a set of overrides that makes the statement false (a flipped sign, a
+    shifted threshold, a dropped assumption): a check that reports no violations under it could not have failed.
     """
 
     id: str
@@ -82,17 +83,21 @@ class Theorem:
     run: Callable[..., Outcome]
     perturbations: Mapping[str, Mapping[str, Any]]
     counterexamples: tuple[Counterexample, ...] = ()
-    keeps: Mapping[str, str] | None = None  # assumptions that cannot be dropped alone, with the reason
+    keeps: Mapping[str, str] | None = None  # assumptions that can't be dropped alone, with the reason
 
     def __post_init__(self) -> None:
         for example in self.counterexamples:
             if example.drops not in self.assumptions:
-                raise TheoryError(f"{self.id}: counterexample drops {example.drops!r}, which is no assumption of it")
+                raise TheoryError(
+                    f"{self.id}: counterexample drops {example.drops!r}, which is no assumption"
+                )
         explained = {example.drops for example in self.counterexamples} | set(self.keeps or {})
         if silent := set(self.assumptions) - explained:
-            raise TheoryError(f"{self.id}: assumptions {sorted(silent)} have neither a counterexample nor a reason in keeps")
+            raise TheoryError(
+                f"{self.id}: {sorted(silent)} have neither a counterexample nor a reason in keeps"
+            )
         if not self.perturbations:
-            raise TheoryError(f"{self.id}: no perturbation, so nothing shows that its check can fail")
+            raise TheoryError(f"{self.id}: no perturbation: nothing shows that its check can fail")
 
     def check(self, n: int = 1000, seed: int = 0, **overrides: Any) -> CheckResult:
         """Draw about `n` random instances from `seed` and try to break the statement."""

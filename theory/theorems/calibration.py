@@ -1,10 +1,10 @@
 """T4 and T5: when unknown facts push attention off their subjects, and how much salience a set needs.
 
 Proof of T5. Write h(sigma) = E(1 - p_y) (sigma - T(sigma)), T being the mean threshold weighted by 1 - p_y.
-1. p_y and tau_y both rise with v = V_r(y). For p_y this is plain. With w(v) = e^((1 - alpha) v) / Z = p_y and
-   m = E_w V_r at sigma = 0, tau_y = (v - m) / (1 - w), which rises where w (1 + D) <= 1, D = (1 - alpha)(m - v).
-   The slope of w (1 + D) in v is (1 - alpha) w D, so it is largest at v = m, where it is w(m) <= 1 because m is
-   at most the largest V_r.
+1. p_y and tau_y both rise with v = V_r(y). For p_y this is plain. With w(v) = e^((1 - alpha) v) / Z = p_y
+   and m = E_w V_r at sigma = 0, tau_y = (v - m) / (1 - w), which rises where w (1 + D) <= 1,
+   D = (1 - alpha)(m - v). The slope of w (1 + D) in v is (1 - alpha) w D, so it is largest at v = m, where
+   it is w(m) <= 1 because m is at most the largest V_r.
 2. As sigma rises, the log-ratio of two weights 1 - p_y, 1 - p_y' has slope -alpha (p_y - p_y'): weight moves
    to small p_y, hence to small tau_y, and T does not rise.
 So sigma - T(sigma) has exactly one root, and T(0), the first-order formula, lies beyond it as seen from 0.

@@ -1,0 +1,135 @@
+"""The commands of this room. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from theory.command import Command
+
+
+@dataclass(frozen=True)
+class MakePocket:
+    """Make a pocket model: a tiny real Llama that has read a made-up world, as a folder that transformers opens."""
+
+    folder: tyro.conf.Positional[Path]
+    """Where to write it."""
+    seed: int = 0
+    """Of the world, the documents, the first weights and the order of reading."""
+    world: Path | None = None
+    """A TOML file with the knobs of the world (such as `subjects = 300`)."""
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 4
+    hidden: int = 384
+    """Width of the MLP."""
+    epochs: int = 1
+    """How often every document is read."""
+    rate: float = 3e-3
+    """The highest learning rate."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Of matrix products; auto takes bfloat16 where the processor has it."""
+    overwrite: bool = False
+    """Replace what the folder holds."""
+
+    def run(self) -> int:
+        from synthetic.pocket import PocketSpec, make_pocket
+        from theory.world import read_spec
+
+        spec = PocketSpec()
+        spec = replace(
+            spec,
+            world=read_spec(self.world) if self.world else spec.world,
+            llama=replace(
+                spec.llama,
+                width=self.width,
+                layers=self.layers,
+                heads=self.heads,
+                kv_heads=self.kv_heads,
+                hidden=self.hidden,
+            ),
+            train=replace(spec.train, epochs=self.epochs, rate=self.rate, precision=self.precision),
+        )
+        say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+        pocket = make_pocket(self.folder, self.seed, spec, overwrite=self.overwrite, progress=True, say=say)
+        print(f"{self.folder}: {pocket.llama.parameters:,} parameters, {len(pocket.vocabulary):,} words")
+        for name, value in pocket.scores.items():
+            print(f"  right on {name}: {value:.1%}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Sort the facts of a pocket model by how well it knows them (SliCK), from exact probabilities."""
+
+    folder: tyro.conf.Positional[Path]
+    """A pocket model."""
+    prompts: int = 10
+    """Few-shot prompts for every fact."""
+    shots: int = 4
+    """Answered questions in each."""
+    seed: int = 0
+    """Of the examples that are shown; facts that are shown are not probed."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Also write every fact with its probabilities and category, as JSON lines."""
+
+    def run(self) -> int:
+        from synthetic.facts import fact_rows, know
+        from synthetic.pocket import load_pocket
+        from theory.files import write_whole
+
+        pocket = load_pocket(self.folder)
+        known = know(pocket, prompts=self.prompts, shots=self.shots, seed=self.seed, progress="asking")
+        if self.output:
+            rows = fact_rows(pocket, known)
+            write_whole(self.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        print(known.describe(pocket.world))
+        return 0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Let a pocket model go on from a text, such as "question <relation> of <subject> ? answer"."""
+
+    folder: tyro.conf.Positional[Path]
+    """A pocket model."""
+    text: tyro.conf.Positional[str]
+    """Words with spaces between them, punctuation too."""
+    temperature: float = 0.0
+    """0 takes the likeliest word."""
+    top_k: int = 0
+    """Draw among so many words; 0 draws among all."""
+    draws: int = 1
+    """How many continuations."""
+    most: int = 12
+    """Words at most."""
+    seed: int = 0
+
+    def run(self) -> int:
+        from synthetic.export import load_model
+        from synthetic.generate import generate
+
+        weights, llama, vocabulary, _ = load_model(self.folder)
+        said = generate(
+            weights,
+            llama,
+            [[vocabulary.bos, *vocabulary.encode(self.text)]],
+            most=self.most,
+            stop=(vocabulary.eos,),
+            temperature=self.temperature,
+            top_k=self.top_k,
+            draws=self.draws,
+            seed=self.seed,
+        )
+        for tokens in said[0]:
+            print(vocabulary.decode(token for token in tokens if token >= 0))
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {"pocket": MakePocket, "probe": Probe, "ask": Ask}
