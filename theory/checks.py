@@ -67,8 +67,9 @@ def _run(job: _Job) -> CheckResult:
 def _map(jobs: list[_Job], workers: int) -> list[CheckResult]:
     if workers < 1:
         raise TheoryError(f"workers: expected at least 1, got {workers}")
-    if any(job[1] < 1 for job in jobs):
-        raise TheoryError(f"n: expected at least 1, got {jobs[0][1]}")
+    for name, value, least in (("n", jobs[0][1], 1), ("seed", jobs[0][2], 0)):
+        if value < least:
+            raise TheoryError(f"{name}: expected at least {least}, got {value}")
     workers = min(workers, len(jobs), os.cpu_count() or 1)
     # Starting processes costs more than a small run gains.
     if workers == 1 or sum(job[1] for job in jobs) < 50_000:

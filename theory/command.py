@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 class Command(Protocol):
@@ -33,6 +35,16 @@ def main(
     )
     if debug:
         return int(command.run())
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn  # type: ignore[assignment]
+        return _run(command)
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _run(command: Command) -> int:
     try:
         return int(command.run())
     except KeyboardInterrupt:
@@ -63,7 +75,7 @@ def main(
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         print(f"error: {where}{problem.strerror or problem}", file=sys.stderr)
-        return FAILED
+        return USAGE_ERROR if isinstance(problem, _WRONG_PATHS) else FAILED
     except ValueError as problem:
         if type(problem).__module__.split(".")[0] not in {"theory", "synthetic", "realmodels", "figures"}:
             raise

@@ -23,8 +23,11 @@ def whole_file(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException as problem:
         scratch.unlink(missing_ok=True)
+        # a full disk has no name, and the scratch file's says nothing to the reader
+        if isinstance(problem, OSError) and problem.errno and problem.filename in (None, str(scratch)):
+            raise OSError(problem.errno, problem.strerror, str(path)) from problem
         raise
 
 

@@ -41,7 +41,13 @@ class Facts:
     def one_hot(cls, sigma: ArrayLike, v_r: ArrayLike, y: ArrayLike, weight: ArrayLike = 1.0) -> Facts:
         """Facts under assumption (O), V_s(a) = sigma 1[a = y]; sigma (..., m), v_r (..., m or 1, A)."""
         right = np.asarray(y)[..., None] == np.arange(np.shape(v_r)[-1])
-        v_s = np.asarray(sigma, float)[..., None] * right
+        sigma = np.asarray(sigma, float)
+        try:
+            v_s = sigma[..., None] * right
+        except ValueError:
+            raise TheoryError(
+                f"Facts.one_hot: sigma {sigma.shape} and y {np.shape(y)} do not fit; expected one of each a fact"
+            ) from None
         return cls(v_s, np.asarray(v_r, float), np.asarray(y), np.asarray(weight, float))
 
     def __post_init__(self) -> None:
@@ -60,6 +66,10 @@ class Facts:
             raise TheoryError(
                 f"Facts: y must be answers 0..{shape[-1] - 1}, got {y.dtype} from {y.min()} to {y.max()}"
             )
+        for name, values in (("v_s", v_s), ("v_r", v_r)):
+            if not np.all(np.isfinite(values)):
+                found = values[~np.isfinite(values)].flat[0]
+                raise TheoryError(f"Facts.{name}: expected finite values, got {found}")
         weight = np.broadcast_to(weight, shape[:-1])
         total = weight.sum(axis=-1, keepdims=True)
         if not np.all(np.isfinite(total) & (total > 0)):
@@ -174,8 +184,14 @@ def flow(
     sets = base.shape[-1]
     times = times.reshape(len(times), *(times.shape[1:] or (1,) * len(facts.batch)))
     rate = 1.0 + np.asarray(kappa, float)
+    if not np.all(rate >= 0.0):
+        raise TheoryError(f"flow: kappa: expected at least -1 (a rate of zero), got {rate.min() - 1.0:g}")
     scaled = np.broadcast_to(rate * times, (len(times), *facts.batch)).reshape(len(times), sets)
-    u = np.broadcast_to(np.asarray(u0, float), facts.batch).reshape(sets).copy()
+    start = np.asarray(u0, float)
+    try:
+        u = np.broadcast_to(start, facts.batch).reshape(sets).copy()
+    except ValueError:
+        raise TheoryError(f"flow: u0 has shape {start.shape}, expected {facts.batch}, one a set") from None
     if not np.all(np.isfinite(u)):
         raise TheoryError("flow: u0 must be finite; attention of exactly 0 or 1 never moves")
     h = 0.1 / (1.0 + np.max(np.abs(slope), axis=(0, 1)))  # only the first guess
@@ -188,6 +204,8 @@ def flow(
 
 def descend(facts: Facts, u0: ArrayLike, steps: int, lr: ArrayLike, *, kappa: ArrayLike = 0.0) -> Array:
     """u after 0, 1, ..., `steps` full-batch gradient steps, shape (steps + 1, *sets)."""
+    if steps < 0:
+        raise TheoryError(f"descend: steps: expected at least 0, got {steps}")
     rate = np.asarray(lr, float) * (1.0 + np.asarray(kappa, float))
     path = np.empty((steps + 1, *facts.batch))
     path[0] = u0

@@ -278,7 +278,7 @@ def expected_calibration_error(
             f"expected_calibration_error: {len(c)} confidences, {len(right)} answers, {len(w)} weights;"
             " expected equally many and at least one"
         )
-    if np.any((c < 0) | (c > 1)) or bins < 1:
+    if not np.all((c >= 0) & (c <= 1)) or bins < 1:
         raise TheoryError(
             f"expected_calibration_error: needs confidences in [0, 1] and bins >= 1, got bins={bins}"
         )

@@ -153,7 +153,7 @@ def widening_probability(only_a: ArrayLike, only_b: ArrayLike, p: ArrayLike) -> 
 def coverage(theta: ArrayLike, dim: ArrayLike) -> Array:
     """c(theta): chance that two independent uniform unit vectors in `dim` dimensions have cosine >= theta."""
     t, d = np.asarray(theta, float), np.asarray(dim, float)
-    if np.any(d < 2) or np.any(np.abs(t) > 1):
+    if not (np.all(d >= 2) and np.all(np.abs(t) <= 1)):
         raise TheoryError(f"coverage: needs dim >= 2 and -1 <= theta <= 1, got dim={dim!r}, theta={theta!r}")
     cap = 0.5 * betainc((d - 1) / 2, 0.5, 1 - np.square(t))
     return np.asarray(np.where(t >= 0, cap, 1 - cap))

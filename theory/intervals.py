@@ -140,6 +140,8 @@ def pigeonhole_interval(d: ArrayLike, level: float = 0.95, draws: int = 2000, se
         raise TheoryError(
             f"pigeonhole interval: found {d.shape[0]} seeds x {d.shape[1]} items, needs two of each"
         )
+    if draws < 2:
+        raise TheoryError(f"pigeonhole interval: draws is {draws}, expected at least 2 (2000 is usual)")
     means = pigeonhole_means(d, draws, seed)
     tail = widened_tail(min(d.shape), level)
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -168,7 +170,7 @@ def nested_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interva
 
 def holm(p: ArrayLike) -> Array:
     """Holm's adjusted p-values over the last axis; a missing test (nan) stays nan and leaves the family."""
-    p = np.asarray(p, dtype=np.float64)
+    p = np.atleast_1d(np.asarray(p, dtype=np.float64))
     bad = (p < 0) | (p > 1)
     if bad.any():
         raise TheoryError(f"holm: expected p-values between 0 and 1, got {p[bad].flat[0]:g}")
@@ -186,6 +188,11 @@ def minimum_detectable_effect(sd: ArrayLike, n: ArrayLike, alpha: float = 0.05, 
     From the noncentral t. Rejecting on the wrong side is not counted as finding. One unit alone finds
     nothing: infinite.
     """
+    if np.any(np.asarray(sd) < 0) or not (0 < alpha < 1 and 0 < power < 1):
+        raise TheoryError(
+            f"minimum detectable effect: expected sd >= 0, alpha and power between 0 and 1, got sd from "
+            f"{np.min(sd):g}, alpha {alpha:g}, power {power:g}"
+        )
     sd, n = np.broadcast_arrays(np.asarray(sd, dtype=np.float64), np.asarray(n, dtype=np.float64))
     df = np.maximum(n - 1, 1.0)
     shift = nctdtrinc(df, 1 - power, stdtrit(df, 1 - alpha / 2))
@@ -194,9 +201,11 @@ def minimum_detectable_effect(sd: ArrayLike, n: ArrayLike, alpha: float = 0.05, 
 
 def mcnemar(b: ArrayLike, c: ArrayLike) -> Array:
     """Exact two-sided p-value: b items right in the first of two paired runs only, c in the second only."""
-    b, c = np.asarray(b, dtype=np.int64), np.asarray(c, dtype=np.int64)
-    if np.any(b < 0) or np.any(c < 0):
-        raise TheoryError("mcnemar: expected counts >= 0 of the items right in one of the two runs only")
+    b, c = np.asarray(b), np.asarray(c)
+    if any(count.dtype.kind not in "iu" or np.any(count < 0) for count in (b, c)):
+        raise TheoryError(
+            "mcnemar: expected counts >= 0 (integers) of the items right in one of the two runs only"
+        )
     return np.asarray(np.minimum(1.0, 2.0 * bdtr(np.minimum(b, c).astype(float), b + c, 0.5)))
 
 

@@ -152,12 +152,18 @@ def _record(line: str) -> dict[str, Any]:
         if not (isinstance(row, dict) and _QUOTES.get(frozenset(row)) == line.count('"')):
             row = _DECODER.decode(line)
     except json.JSONDecodeError as error:
-        reason = error.msg[0].lower() + error.msg[1:]
+        reason = (error.msg[0].lower() + error.msg[1:]).removesuffix(" at")
         raise ValueError(
             f"not a JSON object: {reason} at column {error.colno}; write one record a line"
         ) from None
     except RecursionError:
         raise ValueError("not a record: nested too deeply; write one flat JSON object a line") from None
+    except ValueError as error:
+        if "set_int_max_str_digits" not in str(error):
+            raise
+        raise ValueError(
+            "not a record: an integer of thousands of digits; expected numbers below 2^63"
+        ) from None
     if not isinstance(row, dict):
         kind = "an array" if isinstance(row, list) else shown(row)
         raise ValueError(f'not a record: expected an object {{"lab": ...}}, got {kind}')

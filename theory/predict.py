@@ -70,7 +70,10 @@ def mixture(known: Facts, unknown: Facts, q: ArrayLike) -> Facts:
 
 
 def critical_log_odds(sigma: ArrayLike, v_r: ArrayLike, y: ArrayLike) -> Array:
-    """u* under (O): right iff u > u*. -inf for a generic answer; otherwise +inf where sigma is 0."""
+    """u* under (O): right iff u > u*. -inf for a generic answer; otherwise +inf where sigma is 0.
+
+    Without salience an answer that ties with another one is never right, as in `correct_interval`.
+    """
     sigma = np.asarray(sigma, float)
     if np.any(~(sigma >= 0)):
         raise TheoryError(
@@ -78,8 +81,10 @@ def critical_log_odds(sigma: ArrayLike, v_r: ArrayLike, y: ArrayLike) -> Array:
         )
     v_r = np.asarray(v_r, float)
     deficit = np.max(v_r, axis=-1) - pick(v_r, y)
+    tied = np.sum(v_r == np.max(v_r, axis=-1, keepdims=True), axis=-1) > 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(deficit > 0, np.log(deficit) - np.log(sigma), -np.inf)
+        generic = np.where(tied & (sigma == 0), np.inf, -np.inf)
+        return np.where(deficit > 0, np.log(deficit) - np.log(sigma), generic)
 
 
 def correct_interval(facts: Facts) -> tuple[Array, Array]:

@@ -137,6 +137,11 @@ class RecordWriter:
     def _line(self, record: Record) -> str:
         """One line. The strings of a row repeat: they are checked and turned into JSON once."""
         self._given += 1
+        if not isinstance(record, Record):
+            found = type(record).__name__
+            raise TheoryError(
+                f"{self.path}: record {self._given} of this writer: expected a Record, got {found}"
+            )
         names, item = _NAMES(record), record.item
         seed, step, value, n = _NUMBERS(record)
         try:

@@ -55,7 +55,7 @@ class Run:
 
     def part(self, key: str) -> Path:
         """The file of one part; `key` names it, such as `seed-3`."""
-        if not key or not all(letter.isalnum() or letter in "-_." for letter in key) or key.startswith("."):
+        if not _is_file_name(key):
             raise TheoryError(f"{self.folder}: part {key!r}: expected letters, digits, '-', '_' and '.'")
         return self.folder / "parts" / f"{key}.jsonl"
 
@@ -68,17 +68,20 @@ class Run:
         write_whole(self.part(key), "".join(f"{line}\n" for line in lines))
         _append_line(self.folder / "timings.jsonl", json.dumps({"part": key, "seconds": round(seconds, 3)}))
 
-    def assemble(self, keys: Sequence[str]) -> Path:
-        """Write records.jsonl from the parts `keys`, in that order; all of them must be there."""
+    def assemble(self, keys: Sequence[str], name: str = "records.jsonl") -> Path:
+        """Write records.jsonl (or `name`) from the parts `keys`, in that order; all of them must be there."""
         if absent := self.missing(keys):
             raise TheoryError(f"{self.folder}: part {absent[0]} is not finished; run the same command again")
-        write_whole(self.records, b"".join(self.part(key).read_bytes() for key in keys))
-        return self.records
+        path = self.folder / name
+        write_whole(path, b"".join(self.part(key).read_bytes() for key in keys))
+        return path
 
 
 @contextmanager
 def open_run(root: str | Path, study: str, config: Mapping[str, Any]) -> Iterator[Run]:
     """The run folder of this study and config under `root`, made if need be and locked until the block ends."""
+    if not _is_file_name(study):
+        raise TheoryError(f"run: study {study!r}: expected letters, digits, '-', '_' and '.'")
     folder = Path(root) / run_id(study, config)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock"):
@@ -134,7 +137,14 @@ def processor() -> str:
 
 
 def _canonical(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TheoryError(f"run config: expected plain values that JSON can hold: {error}") from None
+
+
+def _is_file_name(name: str) -> bool:
+    return bool(name) and name[0] != "." and all(letter.isalnum() or letter in "-_." for letter in name)
 
 
 def _append_line(path: Path, line: str) -> None:
@@ -145,10 +155,10 @@ def _append_line(path: Path, line: str) -> None:
         data = b"\n" * torn + f"{line}\n".encode()
         try:
             if file.write(data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        except OSError:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as problem:
             os.ftruncate(file.fileno(), end)
-            raise
+            raise OSError(problem.errno, problem.strerror, str(path)) from problem
 
 
 def _version(name: str) -> str | None:

@@ -48,10 +48,10 @@ def by_count(greedy_correct: ArrayLike, sampled_correct: ArrayLike) -> Labels:
     """The paper's rule, from greedy answers 0 or 1 and counts of right samples, both [..., prompts]."""
     greedy = _greedy(greedy_correct)
     sampled = np.asarray(sampled_correct)
-    if sampled.shape != greedy.shape or np.any(sampled < 0):
+    if sampled.shape != greedy.shape or sampled.dtype.kind not in "iub" or np.any(sampled < 0):
         raise TheoryError(
-            f"slick: expected counts of right samples >= 0 of shape {greedy.shape} like the greedy answers, "
-            f"got shape {sampled.shape}"
+            f"slick: expected counts of right samples (integers >= 0) of shape {greedy.shape} like the greedy "
+            f"answers, got {sampled.dtype} of shape {sampled.shape}"
         )
     return _label(greedy.sum(axis=-1), greedy.shape[-1], np.asarray((sampled > 0).any(axis=-1)))
 
@@ -67,6 +67,8 @@ def by_detection(
 
 def detection(p_sample: ArrayLike, samples: int = SAMPLES) -> Array:
     """d = 1 - prod_j (1 - p_j)^samples: the chance that at least one of all samples is right."""
+    if samples < 1:
+        raise TheoryError(f"slick: {samples} samples a prompt; expected at least 1")
     return np.asarray(-np.expm1(samples * _log_miss(_probabilities(p_sample)).sum(axis=-1)))
 
 

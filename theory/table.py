@@ -20,7 +20,6 @@ from theory.schema import (
     item_rule,
     misnamed,
     nearest,
-    shown,
 )
 
 Codes = NDArray[np.int32]
@@ -113,11 +112,17 @@ class Table:
         if wrong:
             raise TheoryError(f"table: {wrong}")
         columns = {"item": "", **columns}
+        for name, column in columns.items():
+            if isinstance(column, np.ndarray) and column.ndim > 1:
+                raise TheoryError(
+                    f"table: field '{name}': expected one row of values, got shape {column.shape}"
+                )
         lengths = {name: _length(column) for name, column in columns.items()}
-        rows = {length for length in lengths.values() if length is not None}
+        rows = {length: name for name, length in lengths.items() if length is not None}
         if len(rows) > 1:
-            raise TheoryError(f"table: columns of different lengths: {shown(lengths)}")
-        count = rows.pop() if rows else 1
+            found = " and ".join(f"'{name}' with {length}" for length, name in list(rows.items())[:2])
+            raise TheoryError(f"table: expected columns of one length, got {found} rows")
+        count = next(iter(rows), 1)
         builder = Builder()
         try:
             builder.add({name: _encode(column, count) for name, column in columns.items()})

@@ -112,7 +112,7 @@ def score_shift(g: ArrayLike, kernel: ArrayLike, rate: ArrayLike = 1.0) -> Array
 
 def _without_salience(alpha: ArrayLike, v_r: ArrayLike, background: ArrayLike) -> tuple[Array, Array]:
     alpha, v_r = np.asarray(alpha, dtype=np.float64), np.asarray(v_r, dtype=np.float64)
-    if np.any((alpha <= 0.0) | (alpha > 1.0)):
+    if not np.all((alpha > 0.0) & (alpha <= 1.0)):
         raise TheoryError(f"alpha: expected attention in (0, 1], got {alpha.min()} to {alpha.max()}")
     if v_r.ndim < 1 or v_r.shape[-1] < 2:
         raise TheoryError(f"v_r: expected at least two answers on the last axis, got shape {v_r.shape}")

@@ -39,6 +39,10 @@ class TwoHop(NamedTuple):
 
 def make_world(spec: WorldSpec, seed: int) -> World:
     """The world of a spec and a seed: the same on every machine and in every process."""
+    if not isinstance(spec, WorldSpec):
+        raise TheoryError(
+            f"make_world: expected a WorldSpec, got {type(spec).__name__}; see spec_from_mapping"
+        )
     return World(spec, _seed(seed), **draw_columns(spec, _seed(seed)))
 
 
@@ -226,7 +230,7 @@ class World:
 
     def fact(self, subject: ArrayLike, relation: ArrayLike) -> NDArray[np.int64]:
         """The facts that state `relation` of `subject` (numbers or arrays of them)."""
-        subject, relation = np.asarray(subject, np.int64), np.asarray(relation, np.int64)
+        subject, relation = _integers("fact", "subject", subject), _integers("fact", "relation", relation)
         for what, number, size in (
             ("subject", subject, self.spec.n_subjects),
             ("relation", relation, self.spec.n_relations),
@@ -249,7 +253,9 @@ class World:
 
     def follow(self, facts: ArrayLike) -> Index:
         """The answers of derived facts, computed from those of their base facts."""
-        facts = np.asarray(facts, np.int64)
+        facts = _integers("follow", "fact", facts)
+        if (outside := (facts < 0) | (facts >= len(self))).any():
+            self._number("follow", "fact", int(facts[outside][0]), len(self))
         relation, base = self.relation[facts], self.base_fact[facts]
         if (base < 0).any():
             raise TheoryError(f"World.follow: fact {facts[base < 0][0]} is not derived; see World.derived")
@@ -352,6 +358,13 @@ class World:
         if isinstance(number, bool) or not hasattr(number, "__index__") or not 0 <= number < size:
             raise TheoryError(f"World.{method}: expected one of the {what}s 0 to {size - 1}, got {number!r}")
         return operator.index(number)
+
+
+def _integers(method: str, what: str, numbers: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(numbers)
+    if array.size and array.dtype.kind not in "iu":
+        raise TheoryError(f"World.{method}: expected {what} numbers, got {array.dtype}")
+    return array.astype(np.int64)
 
 
 def _frozen(array: Column) -> Column:

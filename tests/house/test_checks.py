@@ -1,6 +1,7 @@
 """`python -m theory check` finds every theorem holding and every false variant failing."""
 
 import json
+import re
 
 import pytest
 
@@ -146,6 +147,34 @@ def test_an_incomplete_theorem_cannot_be_made(changes, line):
     with pytest.raises(TheoryError, match=line):
         make(**changes)
     assert make().check(3).instances == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((0,), "T0: n: expected an integer >= 1, got 0"),
+        ((1.5,), "T0: n: expected an integer >= 1, got 1.5"),
+        ((1, -1), "T0: seed: expected an integer >= 0, got -1"),
+        ((1, 0.5), "T0: seed: expected an integer >= 0, got 0.5"),
+    ],
+)
+def test_a_check_needs_whole_numbers(arguments, line):
+    with pytest.raises(TheoryError, match=line):
+        make().check(*arguments)
+
+
+# A word glued to the letter after it (\\quadB) is no command: only these are.
+LATEX = """Bigl Bigr Delta Pr Rightarrow alpha arg beta bigl bigr cap cup delta emptyset eta exp forall frac ge iff
+infty int langle le left log mathbb mathrm max min neq partial phi pi propto qquad quad rangle rho right setminus
+sigma sim subseteq sum tau text tfrac theta triangle"""
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_the_latex_of_a_statement_can_be_set(key):
+    latex = THEOREMS[key].latex
+    assert set(re.findall(r"\\([A-Za-z]+)", latex)) <= set(LATEX.split())
+    assert latex.count("{") == latex.count("}")
+    assert latex.count(r"\left") - latex.count(r"\leftarrow") == latex.count(r"\right")
 
 
 def test_outcomes_add_up():

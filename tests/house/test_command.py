@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 
 import pytest
@@ -30,6 +31,9 @@ def failing(problem):
     [
         (TheoryError("world.toml: field x"), 2, "error: world.toml: field x"),
         (OSError(28, "No space left on device", "out/a.csv"), 1, "error: out/a.csv: No space left on device"),
+        (FileNotFoundError(2, "No such file or directory", "out/a.csv"), 2, "error: out/a.csv: No such file"),
+        (IsADirectoryError(21, "Is a directory", "out"), 2, "error: out: Is a directory"),
+        (PermissionError(13, "Permission denied", "out"), 2, "error: out: Permission denied"),
         (OSError("the device is gone"), 1, "error: the device is gone"),
         (MemoryError(), 1, "error: out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -92,6 +96,7 @@ def test_unknown_flags_and_commands_exit_with_2(cli):
     [
         (["check", "T77"], "no theorem is called 'T77'; there are T1"),
         (["check", "T1", "--n", "0"], "n: expected at least 1, got 0"),
+        (["check", "T1", "--seed", "-1"], "seed: expected at least 0, got -1"),
         (["check", "T1", "--workers", "0"], "workers: expected at least 1, got 0"),
         (["show", "Z9"], "nothing is called 'Z9'; there are T1"),
         (["claims", "missing.jsonl"], "missing.jsonl"),
@@ -134,6 +139,31 @@ def test_ctrl_c_ends_a_long_check_quietly(root):
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "interrupted" in err
+
+
+def test_an_unwritable_place_is_named_as_it_was_given(cli, tmp_path):
+    (tmp_path / "taken").mkdir()
+    run = cli("theory", "check", "T1", "--n", "5", "-o", "taken")
+    assert run.returncode == 2
+    assert run.stderr == "error: taken: Is a directory\n"
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_warning_is_one_line_and_the_command_goes_on(capsys):
+    @dataclass(frozen=True)
+    class Warns:
+        """Warns."""
+
+        def run(self) -> int:
+            warnings.warn("records.jsonl:2: torn", UserWarning, stacklevel=1)
+            return 0
+
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main("x", "about", {"go": Warns}, ["go"]) == 0
+    assert capsys.readouterr().err == "warning: records.jsonl:2: torn\n"
+    assert warnings.showwarning is before
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):

@@ -47,6 +47,11 @@ def test_every_name_of_a_claim_can_be_written_as_a_record(claim: Claim) -> None:
 
 
 @EVERY
+def test_the_untuned_model_has_no_early_stop(claim: Claim) -> None:
+    assert all(cell.stop == "end" for cell in claim.cells if cell.arm == "base")
+
+
+@EVERY
 def test_units_of_parts_match_the_metrics_they_read(claim: Claim) -> None:
     for part in claim.parts:
         if isinstance(part.quantity, Contrast):

@@ -87,11 +87,11 @@ def test_intervals_over_seeds_cover_and_points_taken_as_independent_do_not() -> 
 def test_the_fit_is_least_squares_and_the_jackknife_leaves_out_groups() -> None:
     acc, known, unknown, seed, _ = epochs(rng(2), 4)
     x = np.stack([np.ones_like(acc), known, unknown], axis=1)
-    beta = np.linalg.lstsq(x, acc)[0]
+    beta = np.linalg.lstsq(x, acc, rcond=None)[0]
     law = fit_fitted_share(acc, known, unknown, np.array(["d", "c", "b", "a"])[seed], level=0.9)
     assert (law.b0, law.b_kn, law.b_unk) == pytest.approx(beta.tolist())
     assert law.r2 == pytest.approx(1 - ((acc - x @ beta) ** 2).sum() / ((acc - acc.mean()) ** 2).sum())
-    without = np.array([np.linalg.lstsq(x[seed != s], acc[seed != s])[0] for s in range(4)])
+    without = np.array([np.linalg.lstsq(x[seed != s], acc[seed != s], rcond=None)[0] for s in range(4)])
     se = np.sqrt(3 / 4 * ((without - beta) ** 2).sum(axis=0))
     for i, name in enumerate(("b0", "b_kn", "b_unk")):
         interval = law.intervals[name]
@@ -112,7 +112,7 @@ def test_prediction_of_a_mix_that_was_not_seen() -> None:
     law = np.empty_like(acc)
     for one in MIXES:
         out = mix == one
-        law[out] = x[out] @ np.linalg.lstsq(x[~out], acc[~out])[0]
+        law[out] = x[out] @ np.linalg.lstsq(x[~out], acc[~out], rcond=None)[0]
     expected = 1 - ((acc - law) ** 2).sum() / ((acc - acc.mean()) ** 2).sum()
     found = out_of_sample_r2(acc, known, unknown, mix)
     assert found == pytest.approx(expected)

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 import theory.flow
 from theory.attention import loss, push
 from theory.errors import TheoryError
-from theory.flow import Facts, descend, flow, mean_loss, mean_push, minimiser, one_hot_push
+from theory.flow import Facts, _push, descend, flow, mean_loss, mean_push, minimiser, one_hot_push
 
 
 def random_facts(sets=40, m=5, answers=6, seed=0, scale=2.0):
@@ -51,6 +51,11 @@ def test_sets_can_be_picked_and_reweighted():
         ((np.zeros((3, 4)), np.zeros(4), np.array([0, 1, 4])), r"answers 0\.\.3, got int64 from 0 to 4"),
         ((np.zeros((3, 4)), np.zeros(4), np.zeros(3)), r"answers 0\.\.3, got float64"),
         ((np.zeros((3, 4)), np.zeros(4), np.zeros(3, int), np.zeros(3)), "positive, finite sum"),
+        (
+            (np.full((3, 4), np.nan), np.zeros(4), np.zeros(3, int)),
+            r"Facts\.v_s: expected finite values, got nan",
+        ),
+        ((np.zeros((3, 4)), np.full(4, -np.inf), np.zeros(3, int)), r"Facts\.v_r: expected finite .*-inf"),
     ],
 )
 def test_facts_that_do_not_fit_are_refused(arguments, message):
@@ -211,3 +216,32 @@ def test_descent_starts_at_u0_and_takes_the_plain_gradient_step():
     path = descend(facts, 0.4, 1, 0.7)
     step = 0.7 * expit(0.4) * expit(-0.4) * push(0.4, facts.v_s[0], facts.v_r[0], 1)
     assert path.tolist() == pytest.approx([0.4, 0.4 + step])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda facts: Facts.one_hot([1.0, 2.0, 3.0], np.zeros(4), [0, 1]),
+            r"sigma \(3,\) and y \(2,\) do not fit",
+        ),
+        (lambda facts: flow(facts, np.zeros(3), 1.0), r"u0 has shape \(3,\), expected \(2,\)"),
+        (lambda facts: flow(facts, 0.0, 1.0, kappa=-2.0), "kappa: expected at least -1 .*got -2"),
+        (lambda facts: descend(facts, 0.0, -1, 1.0), "steps: expected at least 0, got -1"),
+    ],
+)
+def test_misuse_is_refused_in_words(call, message):
+    with pytest.raises(TheoryError, match=message):
+        call(random_facts(sets=2))
+
+
+def test_curvature_is_the_slope_of_the_push_in_alpha():
+    facts, alpha, step = random_facts(), np.linspace(0.1, 0.9, 40), 1e-6
+    above, below = (mean_push(logit(alpha + h), facts) for h in (step, -step))
+    assert _push(alpha, *facts._packed)[1] == pytest.approx((below - above) / (2 * step), rel=1e-6, abs=1e-8)
+
+
+def test_a_loss_that_stops_falling_within_rounding_has_its_minimiser_at_infinity():
+    facts = Facts.one_hot([[2000.0], [2000.0]], [1.0, 0.0, 0.0], [[0], [1]])
+    assert minimiser(facts).tolist() == [np.inf, np.inf]
+    assert minimiser(Facts(np.zeros(3), [2000.0, 0.0, 0.0], [[0]])).tolist() == [-np.inf]

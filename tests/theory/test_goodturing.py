@@ -298,6 +298,7 @@ FIRST = np.array([0, 1])
             ["1 confidences", "2 answers", "equally many"],
         ),
         (lambda: gt.expected_calibration_error([1.5], [1]), ["[0, 1]"]),
+        (lambda: gt.expected_calibration_error([np.nan], [1]), ["[0, 1]"]),
         (lambda: gt.expected_calibration_error([0.5], [1], 0), ["bins=0"]),
     ],
 )

@@ -273,6 +273,7 @@ EDGE = np.array([[0], [1]])
         (lambda: graph.random_graphs(1, np.random.default_rng(0), 3, 7), ["edges=7", "3 nodes", "1 to 6"]),
         (lambda: graph.coverage(0.5, 1), ["dim >= 2", "dim=1"]),
         (lambda: graph.coverage(1.5, 3), ["-1 <= theta <= 1", "theta=1.5"]),
+        (lambda: graph.coverage(np.nan, 3), ["-1 <= theta <= 1", "theta=nan"]),
         (lambda: graph.reach(np.zeros((2, 2), dtype=bool), 0), ["hops", "at least 1", "got 0"]),
         (
             lambda: next(graph.studies(1, np.random.default_rng(0), learned="all")),
@@ -284,3 +285,8 @@ def test_errors_say_what_was_found_and_expected(build: object, parts: list[str])
     with pytest.raises(TheoryError) as caught:
         build()  # type: ignore[operator]
     assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+def test_a_cosine_of_just_theta_is_near():
+    embedding = np.array([[1.0, 0.0], [0.5, np.sqrt(0.75)], [0.0, 1.0]])
+    assert graph.near(embedding, [True, False, False], 0.5).tolist() == [True, True, False]

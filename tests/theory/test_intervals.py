@@ -101,7 +101,7 @@ def test_bootstrap_agrees_with_scipys_bca_at_the_widened_level(n: int, level: fl
     widened = 1 - 2 * widened_tail(n, level)
     ours = bootstrap_interval(x, level, draws=60_000, seed=3)
     theirs = stats.bootstrap(
-        (x,), np.mean, confidence_level=widened, n_resamples=60_000, method="BCa", rng=rng(4)
+        (x,), np.mean, confidence_level=widened, n_resamples=60_000, method="BCa", random_state=rng(4)
     ).confidence_interval
     close = 0.02 * (theirs.high - theirs.low)
     assert ours.low == pytest.approx(theirs.low, abs=close)
@@ -364,8 +364,9 @@ def test_mcnemar_is_the_exact_sign_test(b: int, c: int) -> None:
 
 def test_mcnemar_over_arrays_and_bad_counts() -> None:
     assert mcnemar([10, 2], [2, 10]).tolist() == pytest.approx([float(mcnemar(10, 2))] * 2)
-    with pytest.raises(TheoryError, match="expected counts >= 0"):
-        mcnemar(-1, 3)
+    for wrong in (-1, 1.5):
+        with pytest.raises(TheoryError, match="expected counts >= 0"):
+            mcnemar(wrong, 3)
 
 
 @pytest.mark.parametrize(
@@ -382,6 +383,10 @@ def test_mcnemar_over_arrays_and_bad_counts() -> None:
         (lambda: crossed_interval([[math.nan]]), "found an array of shape"),
         (lambda: crossed_bounds([[[math.nan, math.nan]], [[1.0, 2.0]]]), "no cell holds a value"),
         (lambda: pigeonhole_interval([[1.0, 2.0]]), "found 1 seeds x 2 items, needs two of each"),
+        (lambda: pigeonhole_interval(np.eye(3), draws=0), "draws is 0, expected at least 2"),
+        (lambda: minimum_detectable_effect(-1.0, 5), "expected sd >= 0.*got sd from -1"),
+        (lambda: minimum_detectable_effect(1.0, 5, alpha=2.0), "alpha and power between 0 and 1.*alpha 2"),
+        (lambda: minimum_detectable_effect(1.0, 5, power=1.0), "alpha and power between 0 and 1.*power 1"),
         (lambda: nested_interval([]), "expected one non-empty array of item values for each seed"),
         (lambda: nested_interval([[1.0], []]), "expected one non-empty array of item values for each seed"),
     ],

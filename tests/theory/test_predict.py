@@ -371,3 +371,32 @@ def test_linear_slick_holds_for_few_steps_and_fails_for_many():
     assert fits[2.0][0] > 0.99
     assert fits[100.0][0] < 0.9
     assert fits[100.0][1] < 0
+
+
+def test_a_tie_without_salience_is_no_right_answer():
+    v_r = np.array([1.0, 1.0, 0.0])
+    assert critical_log_odds(0.0, v_r, 0) == np.inf
+    assert critical_log_odds(0.5, v_r, 0) == -np.inf
+    assert critical_log_odds(0.0, np.array([1.0, 0.5, 0.0]), 0) == -np.inf
+    assert accuracy_law(0.0, critical_log_odds(np.zeros(5), np.zeros((5, 3)), np.zeros(5, int))) == 0.0
+    facts = Facts.one_hot(np.zeros(5), np.zeros((5, 3)), np.zeros(5, int))
+    assert predicted_accuracy(0.0, facts) == 0.0
+
+
+def test_at_its_threshold_a_fact_is_not_yet_answered_right():
+    facts = Facts.one_hot([1.0], np.array([1.0, 0.0]), [1])
+    assert critical_log_odds(1.0, np.array([1.0, 0.0]), 1) == 0.0
+    assert accuracy_law(0.0, np.array([0.0])) == 0.0
+    assert not answered(0.0, facts).any()
+    assert answered(1e-9, facts).all()
+    rival = Facts(np.array([[1.0, 2.0]]), np.array([1.0, 0.0]), np.array([0]))
+    assert answered(-1e-9, rival).all()
+    assert not answered(0.0, rival).any()
+
+
+def test_the_linear_law_counts_what_other_facts_move():
+    known, unknown = Facts.one_hot([3.0], [1.0, 0.0], [1]), Facts.one_hot([0.0], [1.0, 0.0], [0])
+    alone, coupled = (linear_slick(known, unknown, [0.0, 0.1], 0.0, 0.01, kappa) for kappa in (0.0, 1.5))
+    assert alone.known > 0 > alone.unknown
+    assert (coupled.known, coupled.unknown) == pytest.approx((2.5 * alone.known, 2.5 * alone.unknown))
+    assert coupled.intercept == alone.intercept

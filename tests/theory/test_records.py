@@ -253,6 +253,12 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("prose", "accuracy 0.5", "not a JSON object: expecting value at column 1; write one record a line"),
     ("half a line", line()[:-9], "not a JSON object: "),
     ("two records", line() + line(seed=9), "not a JSON object: extra data at column"),
+    (
+        "an endless integer",
+        line().replace('"seed": ', '"seed": ' + "1" * 5000),
+        "an integer of thousands of digits",
+    ),
+    ("half a string", '{"lab": "theory', "not a JSON object: unterminated string starting at column 9"),
     ("deep nesting", '{"lab": ' + "[" * 100_000, "not a record: nested too deeply"),
     ("Latin-1", line(run="Zurich").replace("u", "\xfc").encode("latin-1"), "byte 0xfc at column"),
 ]
@@ -592,3 +598,15 @@ def test_the_writers_memory_of_strings_is_bounded(tmp_path: Path, monkeypatch: p
             writer.write(row)
             assert len(writer._forms) + len(writer._tails) <= 5
     assert list(read_records(tmp_path / "r.jsonl").records()) == rows
+
+
+@pytest.mark.parametrize("thing", [{"lab": "theory/R0"}, None, 3])
+def test_what_is_no_record_is_refused_in_words(tmp_path: Path, thing: Any) -> None:
+    with (
+        RecordWriter(tmp_path / "x.jsonl") as writer,
+        pytest.raises(
+            TheoryError, match=rf"record 1 of this writer: expected a Record, got {type(thing).__name__}"
+        ),
+    ):
+        writer.write(thing)
+    assert (tmp_path / "x.jsonl").read_bytes() == b""

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from theory.errors import TheoryError
-from theory.runs import environment, open_run, processor, run_id
+from theory.runs import command, config_hash, environment, open_run, processor, run_id
 
 CONFIG = {"world": {"subjects": 3, "zipf": 1.0}, "steps": [1, 2]}
 SCRIPT = """
@@ -50,6 +50,60 @@ def test_parts_are_put_together_in_the_asked_order(tmp_path):
     }
     with open_run(tmp_path, "toy", CONFIG) as again:
         assert again.missing(["seed-0", "seed-1"]) == []
+
+
+def test_parts_can_be_put_together_under_another_name(tmp_path):
+    with open_run(tmp_path, "toy", CONFIG) as run:
+        run.put("seed-0", ["a"])
+        assert run.assemble(["seed-0"], "tuning.jsonl") == run.folder / "tuning.jsonl"
+        assert not run.records.exists()
+        assert run.id == f"toy-{config_hash(CONFIG)}"
+
+
+def test_a_timing_that_a_killed_process_tore_does_not_spoil_the_next(tmp_path):
+    with open_run(tmp_path, "toy", CONFIG) as run:
+        run.put("seed-0", ["a"], 1.0)
+        with open(run.folder / "timings.jsonl", "a") as file:
+            file.write('{"part": "se')
+        run.put("seed-1", ["b"], 2.0)
+        lines = (run.folder / "timings.jsonl").read_text().splitlines()
+    assert lines == ['{"part": "seed-0", "seconds": 1.0}', '{"part": "se', '{"part": "seed-1", "seconds": 2.0}']
+
+
+@pytest.mark.parametrize("limit", [30, 60])
+def test_on_a_full_disk_nothing_is_half_written_and_the_file_is_named(tmp_path, limit):
+    """No file may grow beyond the limit: at 30 bytes the part does not fit, at 60 the second timing does not."""
+    script = (
+        "import resource, sys\nfrom theory.runs import open_run\n"
+        "with open_run(sys.argv[1], 'toy', {}) as run:\n"
+        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "    try:\n"
+        "        run.put('seed-0', ['a' * 40], 1.0)\n"
+        "        run.put('seed-1', ['b' * 40], 1.0)\n"
+        "    except OSError as problem:\n"
+        "        print(problem.filename)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    folder = next(tmp_path.glob("toy-*"))
+    if limit == 30:
+        assert found.stdout == f"{folder / 'parts' / 'seed-0.jsonl'}\n"
+        assert os.listdir(folder / "parts") == []
+    else:
+        assert found.stdout == f"{folder / 'timings.jsonl'}\n"
+        assert sorted(os.listdir(folder / "parts")) == ["seed-0.jsonl", "seed-1.jsonl"]
+        assert len((folder / "timings.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["/somewhere/synthetic/__main__.py", "run", "a b"], "python -m synthetic run 'a b'"),
+        (["/bin/nameblind-synthetic", "run"], "nameblind-synthetic run"),
+    ],
+)
+def test_the_command_stands_as_a_person_would_type_it(monkeypatch, words, line):
+    monkeypatch.setattr(sys, "argv", words)
+    assert command() == environment()["command"] == line
 
 
 def test_an_edited_config_is_refused(tmp_path):
@@ -121,3 +175,19 @@ def test_the_environment_says_where_a_result_comes_from(monkeypatch):
     assert found["processor"] == processor() != ""
     monkeypatch.setattr("theory.runs.Path.read_text", lambda *a, **k: (_ for _ in ()).throw(OSError))
     assert processor()
+
+
+@pytest.mark.parametrize("study", ["", "a/b", "../up", ".hidden", "a b"])
+def test_a_study_names_one_folder(tmp_path, study):
+    with pytest.raises(TheoryError, match="expected letters, digits"), open_run(tmp_path, study, CONFIG):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_a_config_that_json_cannot_hold_is_refused(tmp_path, value):
+    with (
+        pytest.raises(TheoryError, match="run config: expected plain values"),
+        open_run(tmp_path, "toy", {"a": value}),
+    ):
+        pass

@@ -216,8 +216,13 @@ def test_split_half_agreement() -> None:
     ("call", "expected"),
     [
         (lambda: by_count([[0.5]], [[1]]), "expected greedy answers 0 or 1"),
-        (lambda: by_count([[0, 1]], [[1]]), r"of shape \(1, 2\) like the greedy answers, got shape \(1, 1\)"),
-        (lambda: by_count([[0, 1]], [[1, -1]]), "expected counts of right samples >= 0"),
+        (
+            lambda: by_count([[0, 1]], [[1]]),
+            r"of shape \(1, 2\) like the greedy answers, got int64 of shape \(1, 1\)",
+        ),
+        (lambda: by_count([[0, 1]], [[1, 0.5]]), "integers >= 0.*got float64"),
+        (lambda: detection([0.5], samples=-1), "-1 samples a prompt; expected at least 1"),
+        (lambda: by_count([[0, 1]], [[1, -1]]), r"expected counts of right samples \(integers >= 0\)"),
         (lambda: by_count([], []), "expected greedy answers 0 or 1"),
         (
             lambda: by_detection([0], [1.5]),

@@ -204,7 +204,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"value": None}, "table: row 0: field 'value': expected a finite number, got null"),
     ({"run": ["a", "", "b"]}, "table: row 1: field 'run': expected the non-empty name of a run"),
     ({"run": ["a", 3]}, "table: row 1: field 'run': expected the non-empty name of a run, got 3"),
-    ({"run": ["a", "b"], "seed": [1, 2, 3]}, "table: columns of different lengths: "),
+    (
+        {"run": ["a", "b"], "seed": [1, 2, 3]},
+        "table: expected columns of one length, got 'run' with 2 and 'seed' with 3 rows",
+    ),
+    ({"value": np.ones((2, 2))}, "table: field 'value': expected one row of values, got shape (2, 2)"),
     (
         {"item": ["", "Q"], "n": 10},
         "table: row 1: field 'n': expected 1 because 'item' names a single test item",

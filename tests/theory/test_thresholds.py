@@ -194,6 +194,7 @@ def test_kernel_of_orthogonal_subjects_runs_through_the_relation():
     ("call", "words"),
     [
         (lambda: threshold(0.0, np.zeros(3), 0), r"alpha: expected attention in \(0, 1\], got 0.0"),
+        (lambda: threshold(np.nan, np.zeros(3), 0), r"alpha: expected attention in \(0, 1\], got nan"),
         (lambda: every_threshold([0.5, 1.2], np.zeros((2, 3))), r"alpha: .*0\.5 to 1\.2"),
         (lambda: threshold(0.5, np.zeros(1), 0), r"v_r: expected at least two answers.*\(1,\)"),
         (lambda: threshold(0.5, np.zeros(3), 3), r"y: answer index 3 is outside 0\.\.2"),

@@ -70,6 +70,10 @@ REFUSED = [
     ({"answer_words": (True,)}, "WorldSpec.answer_words: expected a sequence of word counts"),
     ({"answer_words": 2}, "WorldSpec.answer_words: expected a sequence of word counts"),
     (
+        {"answers": 10**12, "derived": 0},
+        "WorldSpec.answers: expected a world of at most 100,000,000 answers, got one of 16,000,000,000,000",
+    ),
+    (
         {"subjects": 10**7},
         "WorldSpec.subjects: expected a world of at most 100,000,000 facts, got one of 160,000,640",
     ),

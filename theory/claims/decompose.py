@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from theory.claims.base import Cell, Stop
-from theory.claims.estimators import Contrast, combine, difference
+from theory.claims.estimators import combine, common, difference
 from theory.claims.evidence import split_studies
 from theory.claims.validity import NO_COPYING, NO_GUESSING, SAME_SUPPORT
 from theory.intervals import Interval, t_interval
@@ -52,14 +54,14 @@ def _slices(table: Table, study: str, high: str, low: str, stop: Stop, prompt: s
         for w in _where(prompt)
     ]
     bars = [gaps[0], *(combine((1.0, a), (-1.0, b)) for a, b in pairwise(gaps)), gaps[-1]]
-    everything = Contrast(tuple((1.0, cell) for gap in gaps for cell in gap.cells))
     for rows in split_studies(table):
         if rows.study != study:
             continue
-        paired = everything.measure(rows).seeds
+        there = [found for gap in gaps if not (found := gap.measure(rows)).missing]
+        paired = common(found.seeds for found in there) if there else np.empty(0, np.int64)
         for name, bar in zip(NAMES, bars, strict=True):
             found = bar.measure(rows)
-            effects = found.effects[[seed in paired for seed in found.seeds]]
+            effects = found.effects[np.isin(found.seeds, paired)]
             missing = "; ".join(f"no rows with {where}" for where in found.missing)
             if not missing and not len(effects):
                 missing = "no seed has all the strata"

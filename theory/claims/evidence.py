@@ -31,11 +31,14 @@ class StudyRows:
     table: Table
     codes: Mapping[str, Mapping[str, int]]  # the code of each level
     slices: Mapping[tuple[int, ...], Strata]  # by the codes of `SLICE`
+    arm: str = ""  # the arm to take as the primary one, if it is not to be chosen
     _stops: dict[tuple[int, int, str], tuple[Index, Index]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def primary(self) -> str:
-        """The primary arm: the first of `PRIMARY` that has rows here."""
+        """The arm that a cell without one means: the one asked for, or the first of `PRIMARY` that has rows here."""
+        if self.arm:
+            return self.arm
         arms = self.table.levels["arm"]
         present = {arms[key[0]].partition("@")[0] for key in self.slices}
         return next((arm for arm in PRIMARY if arm in present), "")
@@ -130,7 +133,7 @@ class StudyRows:
         return np.asarray(self.table.codes["item"][rows] != self.codes["item"].get("", -1))
 
 
-def split_studies(table: Table) -> list[StudyRows]:
+def split_studies(table: Table, arm: str = "") -> list[StudyRows]:
     """One `StudyRows` for each (lab, run, study) of the table, in the order of the levels."""
     if not len(table):
         return []
@@ -147,7 +150,7 @@ def split_studies(table: Table) -> list[StudyRows]:
     found = []
     for key, slices in sorted(studies.items()):
         lab, run, study = (table.levels[name][code] for name, code in zip(STUDY, key, strict=True))
-        found.append(StudyRows(lab, run, study, table, codes, slices))
+        found.append(StudyRows(lab, run, study, table, codes, slices, arm))
     return found
 
 

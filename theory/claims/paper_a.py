@@ -19,7 +19,7 @@ def gap(**where: str) -> Contrast:
 
 def _attention(trained_on: str) -> Contrast:
     tuned = Cell("attention_subject", trained_on, "early")
-    return difference(tuned, tuned.at(trained_on="none", arm="base"))
+    return difference(tuned, tuned.at(trained_on="none", arm="base", stop="end"))
 
 
 CLAIMS = (

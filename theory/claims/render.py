@@ -67,7 +67,7 @@ def to_csv(board: Scoreboard) -> str:
     """One line a part; text that a spreadsheet would take for a formula gets a leading apostrophe."""
     rows = [_flat(verdict) | _part(part) for verdict in board.verdicts for part in verdict.parts]
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     if rows:
         writer.writerow(rows[0])
         writer.writerows([safe(value) for value in row.values()] for row in rows)

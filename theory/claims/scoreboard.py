@@ -119,15 +119,16 @@ class Scoreboard:
         return paths
 
 
-def evaluate(table: Table, claims: Iterable[str | Claim] | None = None) -> Scoreboard:
+def evaluate(table: Table, claims: Iterable[str | Claim] | None = None, arm: str = "") -> Scoreboard:
     """Put claims (ids or objects; all if None) to the records.
 
     Holm's family is always the whole family of a claim in that run, whichever of its claims were asked for.
+    Claims that name no arm are put to `arm`, or to the primary one of each run (`vocabulary.PRIMARY`).
     """
     asked = choose(claims)
     letters = {claim.family for claim in asked}
     judged = {**CLAIMS, **{claim.id: claim for claim in asked}}.values()
-    studies = split_studies(table)
+    studies = split_studies(table, arm)
     cases = [(r, c) for r in studies for c in judged if c.study == r.study and c.family in letters]
     examined = _examined(cases)
     families: dict[tuple[str, str, str], list[tuple[int, int]]] = {}

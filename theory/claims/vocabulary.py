@@ -60,12 +60,8 @@ ARMS: Mapping[str, str] = {
     "attention@<pretraining>": "`attention`, from another base",
     "values@<pretraining>": "`values`, from another base",
 }
-PRIMARY = (
-    "all",
-    "lora",
-    "attention",
-    "values",
-)  # a claim that names no arm asks the first of these that the run has
+# A claim that names no arm asks the first of these that the run has.
+PRIMARY = ("all", "lora", "attention", "values")
 
 TRAINED_ON: Mapping[str, str] = {
     "none": "nothing: the untuned model",

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from theory.errors import TheoryError
 from theory.intervals import t_interval
-
-if TYPE_CHECKING:
-    from theory.records import Record
 
 Cell = str | int | float
 Row = dict[str, Cell]
@@ -38,11 +35,10 @@ class Pilot:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One table. `run(seeds)` gives its rows; `cost` is about how many seconds 24 seeds take, for order and
-    progress only.
+    """One table. `run(seeds)` gives its rows; with `worth_drawing` there is a picture of it.
 
-    With `worth_drawing` there is a picture of it. `records(seeds)` gives the same runs in the records
-    contract.
+    `cost` is about how many seconds 24 seeds take beyond what its module has already done for the measurement before
+    it; it decides the order of work and what the progress bar shows, nothing else.
     """
 
     id: str
@@ -51,8 +47,12 @@ class Measurement:
     run: Callable[[Sequence[int]], list[Row]]
     pilot: tuple[Pilot, ...] = ()
     worth_drawing: bool = False
-    records: Callable[[Sequence[int]], list[Record]] | None = None
     cost: float = 1.0
+
+    @property
+    def module(self) -> str:
+        """The module whose intermediate results it shares."""
+        return self.run.__module__.rpartition(".")[2]
 
     def compare(self, rows: Sequence[Row]) -> list[Row]:
         """The pilot's numbers beside ours, with a verdict."""

@@ -8,7 +8,7 @@ seed, of at most 100 trainable facts each. Margin and P(correct) are means over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -142,21 +142,20 @@ def push_agreement(margin: Array, turn: Array) -> float:
 def run(seeds: Sequence[int]) -> list[Row]:
     data, units = measured(tuple(seeds)), len(seeds)
     rows: list[Row] = []
+
+    def add(keys: dict[str, Cell], statistic: Callable[[Array, Array], float], x: Array, y: Array) -> None:
+        rows.append(resampled(keys, units, lambda chosen: statistic(x[..., chosen], y[..., chosen])))
+
     for arm in ARMS:
         for step in STEPS[1:]:
             keys: dict[str, Cell] = {"arm": arm, "step": step}
             harm, turn = data[f"harm {arm} {step}"], data[f"turn {arm} {step}"]
             for name in PREDICTORS:
-                x = data[name]
                 for scope, statistic in (("all sets", spearman), ("within regime", within)):
-                    row_keys = {**keys, "scope": scope, "predictor": name, "statistic": "spearman"}
-                    rows.append(
-                        resampled(row_keys, units, lambda s, f=statistic, x=x: f(x[..., s], harm[..., s]))
-                    )
-            row_keys = {**keys, "scope": "all sets", "predictor": "margin", "statistic": "sign agreement"}
-            rows.append(
-                resampled(row_keys, units, lambda s: push_agreement(data["margin"][..., s], turn[..., s]))
-            )
+                    here = {**keys, "scope": scope, "predictor": name, "statistic": "spearman"}
+                    add(here, statistic, data[name], harm)
+            here = {**keys, "scope": "all sets", "predictor": "margin", "statistic": "sign agreement"}
+            add(here, push_agreement, data["margin"], turn)
     return rows
 
 

@@ -14,16 +14,26 @@ from functools import lru_cache
 
 import numpy as np
 
+from theory.attention import Array
 from theory.measurements.base import INTERVAL, Cell, Measurement, Pilot, Row, summary
 from theory.measurements.facts import DRAWING, Facts, Mask, Setting, make_facts, pretraining_batches
-from theory.measurements.tuning import Curves, Exam, Grades, fine_tune, half_sets, held_out_exam, known_facts
+from theory.measurements.tuning import (
+    Curves,
+    Grades,
+    fine_tune,
+    half_sets,
+    held_out_exam,
+    known_facts,
+    patched,
+)
 from theory.measurements.window import curve_rows
 from theory.optimisers import Recipe
-from theory.simulate import read, train
+from theory.simulate import train
 from theory.simulate_dense import Dense, dense
 
 WIDTH = 64
 STEPS = (0, 20, 40, 80, 160, 240, 320)
+PRETRAINING = Recipe(3e-3, 800, 256)
 TUNING = Recipe(1e-3, 320)
 METRICS = ("accuracy", "attention_subject", "error_prior_share")
 
@@ -33,12 +43,12 @@ class Variant:
     """Facts and the length of pretraining."""
 
     setting: Setting = field(default_factory=lambda: Setting(subjects=600))
-    pretraining: Recipe = Recipe(3e-3, 800, 256)
+    pretraining: Recipe = PRETRAINING
 
 
 VARIANTS: Mapping[str, Variant] = {
     "dense": Variant(),
-    "almost all stored": Variant(Setting(subjects=600, level=5.0), Recipe(3e-3, 1600, 256)),
+    "almost all stored": Variant(Setting(subjects=600, level=5.0), replace(PRETRAINING, steps=1600)),
 }
 SEEDS = {"dense": None, "almost all stored": 8}  # at most so many seeds: the second is a side remark
 
@@ -49,11 +59,13 @@ class Outcome:
 
     curves: Mapping[str, Curves]
     swapped: Mapping[tuple[str, str], Grades]
-    known: Mapping[str, np.ndarray]
+    known: Mapping[str, Array]
 
 
-def start(variant: Variant, seeds: Sequence[int]) -> tuple[Facts, Dense, Mask]:
+@lru_cache(maxsize=1)
+def start(name: str, seeds: tuple[int, ...]) -> tuple[Facts, Dense, Mask]:
     """Facts, the pretrained model and what it knows, for every seed."""
+    variant = VARIANTS[name]
     facts = make_facts(variant.setting, seeds)
     answers = variant.setting.relations * variant.setting.pool
     model = dense(facts.seeds, facts.tokens, answers, WIDTH, DRAWING, np.float32)
@@ -62,24 +74,17 @@ def start(variant: Variant, seeds: Sequence[int]) -> tuple[Facts, Dense, Mask]:
     return facts, model, known_facts(model, facts)
 
 
-def swap(exam: Exam, attention_from: Dense, values_from: Dense, metrics: Sequence[str] = METRICS) -> Grades:
-    """Grades of `values_from` when every prompt is read with the attention pattern of `attention_from`."""
-    alpha, _ = attention_from.forward(exam.questions)
-    z = np.einsum("snl,snla->sna", alpha, values_from.token_values(exam.questions))
-    return exam.marks(read(alpha, z, exam.questions.answers), metrics)
-
-
 @lru_cache(maxsize=2)
 def outcome(name: str, seeds: tuple[int, ...]) -> Outcome:
     """One variant trained on every set."""
-    facts, model, known = start(VARIANTS[name], seeds)
+    facts, model, known = start(name, seeds)
     exam = held_out_exam(facts, known)
     tuned: dict[str, Dense] = {}
     curves: dict[str, Curves] = {}
     for on, chosen in half_sets(facts).items():
         tuned[on], curves[on] = fine_tune(model, facts, chosen, TUNING, exam, STEPS, METRICS)
     pairs = [("best", "lesser"), ("lesser", "best")]
-    swapped = {(a, v): swap(exam, tuned[a], tuned[v]) for a, v in pairs}
+    swapped = {(a, v): exam.marks(patched(tuned[a], tuned[v], exam.questions), METRICS) for a, v in pairs}
     shares = {
         "popularity=high": known[:, facts.popular_fact].mean(axis=1),
         "popularity=low": known[:, ~facts.popular_fact].mean(axis=1),

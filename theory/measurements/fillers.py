@@ -37,7 +37,8 @@ def run(seeds: Sequence[int]) -> list[Row]:
                 gap = 100 * (curves["best"][stratum, "accuracy"] - curves["lesser"][stratum, "accuracy"])
                 keys: dict[str, Cell] = {"pretraining": length, "fillers": fillers, "stratum": stratum}
                 rows += [
-                    summary({**keys, "choice": "fixed", "step": at}, x) for at, x in zip(STEPS, gap, strict=True)
+                    summary({**keys, "choice": "fixed", "step": at}, x)
+                    for at, x in zip(STEPS, gap, strict=True)
                 ]
                 best = int(np.argmax(gap.mean(axis=1)))
                 rows.append(summary({**keys, "choice": "best", "step": STEPS[best]}, gap[best]))

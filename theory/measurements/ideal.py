@@ -10,8 +10,7 @@ from theory.attention import Array
 from theory.flow import Facts
 
 POOL = 10
-PRIOR: Array = (1.0 + np.arange(POOL)) ** -1.0
-PRIOR /= PRIOR.sum()
+PRIOR: Array = 1.0 / (1.0 + np.arange(POOL)) / np.sum(1.0 / (1.0 + np.arange(POOL)))
 V_R = np.log(PRIOR)
 STREAM = 31
 
@@ -27,7 +26,7 @@ def draw(seeds: Sequence[int], facts: int, low: float, high: float, salt: int = 
 
 
 def exact(sigma: Array) -> Facts:
-    """Infinitely many facts of salience sigma (...,), answers in exact proportion to the prior: one weighted set each."""
+    """One weighted set for each salience sigma (...,), answers in exact proportion to the prior."""
     return Facts.one_hot(np.asarray(sigma, float)[..., None], V_R, np.arange(POOL), PRIOR)
 
 

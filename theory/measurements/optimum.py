@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit, logit
 
+from theory.attention import Array
 from theory.flow import one_hot_push
-from theory.measurements.base import Measurement, Row
+from theory.measurements.base import Cell, Measurement, Row
 from theory.measurements.ideal import PRIOR, V_R, exact
 from theory.predict import predict_path
 from theory.thresholds import critical_salience, optimal_salience, threshold
@@ -27,40 +28,23 @@ RATE = 0.1
 
 def run(seeds: Sequence[int]) -> list[Row]:
     rows: list[Row] = []
+
+    def add(keys: dict[str, Cell], values: Array, tau: float, best: float) -> None:
+        for sigma, value in zip(SALIENCES, values, strict=True):
+            found: dict[str, Cell] = {"salience": float(sigma), "value": float(value)}
+            rows.append({**keys, **found, "threshold": tau, "optimum": best})
+
     for alpha in ALPHAS:
+        u = np.full(len(SALIENCES), logit(alpha))
         for rank in RANKS:
-            push = one_hot_push(
-                np.full(len(SALIENCES), logit(alpha)), SALIENCES, V_R, np.full(len(SALIENCES), rank)
-            )
+            push = one_hot_push(u, SALIENCES, V_R, np.full(len(SALIENCES), rank))
             tau, best = float(threshold(alpha, V_R, rank)), float(optimal_salience(alpha, V_R, rank))
-            rows += [
-                {
-                    "curve": "push",
-                    "alpha": alpha,
-                    "rank": rank,
-                    "steps": 0,
-                    "salience": float(sigma),
-                    "value": float(x),
-                }
-                | {"threshold": tau, "optimum": best}
-                for sigma, x in zip(SALIENCES, push, strict=True)
-            ]
-    path = expit(predict_path(exact(SALIENCES), 0.0, STEPS, RATE)) - 0.5
+            add({"curve": "push", "alpha": alpha, "rank": rank, "steps": 0}, push, tau, best)
+    gains = expit(predict_path(exact(SALIENCES), 0.0, STEPS, RATE)) - 0.5
     root = float(critical_salience(0.5, V_R, PRIOR))
-    for steps, gain in zip(STEPS, path, strict=True):
-        best = float(SALIENCES[gain.argmax()])
-        rows += [
-            {
-                "curve": "gain",
-                "alpha": 0.5,
-                "rank": -1,
-                "steps": steps,
-                "salience": float(sigma),
-                "value": float(x),
-            }
-            | {"threshold": root, "optimum": best}
-            for sigma, x in zip(SALIENCES, gain, strict=True)
-        ]
+    for steps, gain in zip(STEPS, gains, strict=True):
+        keys: dict[str, Cell] = {"curve": "gain", "alpha": 0.5, "rank": -1, "steps": steps}
+        add(keys, gain, root, float(SALIENCES[gain.argmax()]))
     return rows
 
 

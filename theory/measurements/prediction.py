@@ -1,12 +1,13 @@
 """Predicted against simulated accuracy: one attention head with frozen values, trained by minibatch SGD on W_KQ.
 
-Each seed draws 15 configurations of one relation: answers K from 5, 10, 15, 20, prior exponent 0.5 to 1.5, V_r = c log pi
-with c 0.5 to 1.5, mean salience 1 to 5 of known facts (each fact 0.5 to 1.5 times it), share q of unknown facts
-(salience 0) in the training set, 20 to 400 steps at rate 0.5 or 2, value noise 0, 0.1, 0.2, 0.3 or 0.4, and overlap
-kappa of 0 to 0.5: subjects are unit vectors in 48 dimensions around a common one with mean inner product kappa, the
-relation is an independent unit vector. 300 training and 1,000 held-out facts, all of them known. W_KQ (48 x 48) starts
-at zero, minibatches of 32 are drawn with replacement. Seven more configurations a seed have noise 0.4. The theory is
-the flow of one scalar u with k = 1 + kappa, then the accuracy law.
+Each seed draws 15 configurations of one relation: answers K from 5, 10, 15, 20, prior exponent 0.5 to 1.5,
+V_r = c log pi with c 0.5 to 1.5, mean salience 1 to 5 of known facts (each fact 0.5 to 1.5 times it), share q of
+unknown facts (salience 0) in the training set, 20 to 400 steps at rate 0.5 or 2, value noise 0, 0.1, 0.2, 0.3 or 0.4,
+and an overlap of 0 to 0.5: subjects are unit vectors in 48 dimensions around a common one with that mean inner
+product, the relation is an independent unit vector. 300 training and 1,000 held-out facts, all held-out ones known.
+W_KQ (48 x 48) starts at zero, minibatches of 32 are drawn with replacement. Seven more configurations a seed have
+noise 0.4. The theory is the flow of one scalar u with k = 1 + kappa, the mean of the kernel of T3 over pairs of a
+training and a held-out fact, then the accuracy law.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from theory.attention import Array, Index
@@ -203,7 +205,7 @@ def run(seeds: Sequence[int]) -> list[Row]:
     first, noise = t["number"] < PER_SEED, t["noise"]
     fresh = ~first
     change = {"theory": t["accuracy_theory"] - t["before_theory"], "found": t["accuracy"] - t["before"]}
-    compare: dict[str, tuple[Array, Array, Array]] = {
+    compare: dict[str, tuple[Array, Array, NDArray[np.bool_]]] = {
         "final u": (t["u_theory"], t["u"], first),
         "accuracy, closed form": (t["accuracy_theory"], t["accuracy"], first),
         "accuracy, closed form, noise 0": (t["accuracy_theory"], t["accuracy"], first & (noise == 0.0)),

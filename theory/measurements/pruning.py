@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+
 from theory.attention import Array, Index
 from theory.flow import Facts
 from theory.measurements.base import INTERVAL, Cell, Measurement, Pilot, Row, summary

@@ -173,7 +173,7 @@ def _pilot() -> tuple[Pilot, ...]:
         for name, value in zip(names, values, strict=True)
         if (r, t, name) != (3, 100, "R^2 linear")
     ]
-    trained = {
+    trained: dict[str, Cell] = {
         "relations": 3,
         "steps": 4000,
         "attention": "trained",

@@ -41,7 +41,7 @@ def worlds(seeds: Sequence[int]) -> tuple[Facts, Facts, Facts]:
 
 @lru_cache(maxsize=1)
 def flowed(seeds: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Accuracy of the flow and of the predicted line (times, shares, seeds), and the line's three numbers (times, 3, seeds)."""
+    """Accuracy of the flow and on the line (times, shares, seeds); the line's three numbers (times, 3, seeds)."""
     known, unknown, held_out = worlds(seeds)
     path = predict_path(mixture(known, unknown, SHARES), 0.0, TIMES, 1.0)
     found = predicted_accuracy(path, held_out)

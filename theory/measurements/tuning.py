@@ -135,5 +135,12 @@ def fine_tune(
     return tuned, {key: np.stack([grade[key] for grade in seen]) for key in seen[0]}
 
 
+def patched(attention_from: Model, values_from: Model, prompts: Prompts) -> Reading:
+    """What the values of one model say when every prompt is read with the attention pattern of another."""
+    alpha, _ = attention_from.forward(prompts)
+    z = np.einsum("snl,snla->sna", alpha, values_from.token_values(prompts))
+    return read(alpha, z, prompts.answers)
+
+
 def _rng(seed: int, salt: int = 0) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, SETS, salt]))

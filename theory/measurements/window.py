@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from theory.attention import Array
 from theory.measurements.base import INTERVAL, Cell, Measurement, Pilot, Row, summary
@@ -70,16 +69,6 @@ def start(variant: Variant, seeds: Sequence[int]) -> tuple[Facts, Tables, Mask]:
     return facts, model, known_facts(model, facts)
 
 
-@lru_cache(maxsize=len(VARIANTS))
-def curves(name: str, seeds: tuple[int, ...]) -> Mapping[str, Curves]:
-    """One variant trained on every set; fractions and nats."""
-    variant = VARIANTS[name]
-    facts, model, known = start(variant, seeds)
-    exam = held_out_exam(facts, known)
-    sets = half_sets(facts).items()
-    return {on: fine_tune(model, facts, chosen, variant.recipe, exam, STEPS)[1] for on, chosen in sets}
-
-
 def curve_rows(
     variant: str, found: Mapping[str, Curves], steps: Sequence[int], metrics: Iterable[str] = METRICS
 ) -> list[Row]:
@@ -103,12 +92,10 @@ def curve_rows(
     return rows
 
 
-def known_rows(variant: str, facts: Facts, model: Tables, known: Mask) -> list[Row]:
-    """What pretraining left: known shares of the popular and the rare half, and of known facts those
-    answered as questions.
+def known_rows(variant: str, facts: Facts, known: Mask, asked: Array) -> list[Row]:
+    """What pretraining left: known shares of the popular and the rare half, and the share `asked` of known
+    held-out facts that are answered as questions.
     """
-    exam = held_out_exam(facts, known)
-    asked = exam.grade(model, ("accuracy",))["known", "accuracy"]
     shares = {
         "popularity=high": known[:, facts.popular_fact].mean(axis=1),
         "popularity=low": known[:, ~facts.popular_fact].mean(axis=1),
@@ -118,12 +105,21 @@ def known_rows(variant: str, facts: Facts, model: Tables, known: Mask) -> list[R
     return [*rows, summary({**common, "stratum": "known", "metric": "accuracy"}, 100 * asked)]
 
 
+def variant_rows(name: str, seeds: Sequence[int]) -> list[Row]:
+    """One variant trained on every set."""
+    variant = VARIANTS[name]
+    facts, model, known = start(variant, seeds)
+    exam = held_out_exam(facts, known)
+    curves = {
+        on: fine_tune(model, facts, chosen, variant.recipe, exam, STEPS)[1]
+        for on, chosen in half_sets(facts).items()
+    }
+    asked = curves["best"]["known", "accuracy"][0]
+    return known_rows(name, facts, known, asked) + curve_rows(name, curves, STEPS)
+
+
 def run(seeds: Sequence[int]) -> list[Row]:
-    rows: list[Row] = []
-    for name, variant in VARIANTS.items():
-        rows += known_rows(name, *start(variant, seeds))
-        rows += curve_rows(name, curves(name, tuple(seeds)), STEPS)
-    return rows
+    return [row for name in VARIANTS for row in variant_rows(name, seeds)]
 
 
 def _pilot() -> Iterable[Pilot]:

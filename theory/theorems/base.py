@@ -101,8 +101,9 @@ class Theorem:
 
     def check(self, n: int = 1000, seed: int = 0, **overrides: Any) -> CheckResult:
         """Draw about `n` random instances from `seed` and try to break the statement."""
-        if n < 1:
-            raise TheoryError(f"{self.id}: n must be at least 1, got {n}")
+        for name, value, least in (("n", n, 1), ("seed", seed, 0)):
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+                raise TheoryError(f"{self.id}: {name}: expected an integer >= {least}, got {value!r}")
         rng = np.random.default_rng(np.random.SeedSequence([seed, *self.id.encode()]))
         start = time.perf_counter()
         with np.errstate(over="ignore", under="ignore"):

@@ -123,7 +123,7 @@ K5 = Theorem(
         " 0. For n1 = n2 = n this is M C(n), whatever the share. A random prompt multiplies it by 1 - p."
     ),
     latex=(
-        r"\mathbb{E}\Delta=M[(1-\rho)C(n_1)+\rho\,C(n_2)],\quad C(n)=1-(1-c(\theta))^n,\quad"
+        r"\mathbb{E}\Delta=M[(1-\rho)C(n_1)+\rho\,C(n_2)],\quad C(n)=1-(1-c(\theta))^n,\quad "
         r"c(\theta)=\tfrac12 I_{1-\theta^2}\!\left(\tfrac{d-1}{2},\tfrac12\right)"
     ),
     assumptions={

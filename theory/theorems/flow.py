@@ -170,6 +170,7 @@ u_1 \le u_2 \;\Rightarrow\; u_1 \le \arg\min (L_1 + L_2) \le u_2
         "shared attention": "all facts of the set are read with the same alpha",
         "linear reading": "one layer: the logits are alpha V_s + (1 - alpha) V_r",
         "cross-entropy": "the loss is the cross-entropy of the right answer",
+        "not flat": "for one minimiser: V_s - V_r differs between the answers of at least one fact",
         "non-negative weights": "every fact counts for learning, none for forgetting",
         "frozen values": "V_s and V_r do not move",
         "gradient flow": "for the way to the minimiser: steps are small",
@@ -199,6 +200,11 @@ u_1 \le u_2 \;\Rightarrow\; u_1 \le \arg\min (L_1 + L_2) \le u_2
             "cross-entropy", "the error rate 1 - p_y is not convex", breaks.error_instead_of_cross_entropy
         ),
         Counterexample(
+            "not flat",
+            "subject and relation say the same: no attention is better than another",
+            breaks.nothing_to_choose,
+        ),
+        Counterexample(
             "non-negative weights",
             "forgetting a part throws the union outside both",
             breaks.a_fact_to_be_forgotten,
@@ -219,9 +225,10 @@ T7_ORDERING = Theorem(
     title="Ordering in time: top, whole, bottom",
     statement=(
         "If the top set pushes at least as hard as the bottom set at every attention, then at every moment "
-        "of training the top set leaves at least as much attention on the subject as the whole, and the "
-        "whole at least as much as the bottom set. That the top set is better known is not enough: once it "
-        "is saturated it hardly pushes, and a bottom set above its threshold overtakes it."
+        "of training the top set leaves at least as much attention on the subject as the whole (both sets "
+        "together), and the whole at least as much as the bottom set. That the top set is better known is "
+        "not enough: once it is saturated it hardly pushes, and a bottom set above its threshold overtakes "
+        "it."
     ),
     latex=r"""
 G_{\mathrm{top}}(u) \ge G_{\mathrm{bottom}}(u)\ \forall u \;\Rightarrow\;

@@ -62,6 +62,13 @@ def error_instead_of_cross_entropy() -> Mapping[str, Any]:
     }
 
 
+def nothing_to_choose() -> Mapping[str, Any]:
+    fact, u = Facts((RELATION + 1.0)[None], RELATION[None], np.array([0])), np.array([-4.0, 0.0, 4.0])
+    losses = mean_loss(u, fact)
+    flat = bool(np.ptp(losses) < 1e-12 and np.isnan(minimiser(fact)))
+    return {"u": u, "losses": losses, "breaks": flat}
+
+
 def a_fact_to_be_forgotten() -> Mapping[str, Any]:
     facts, u = (
         Facts.one_hot([2.0, 1.5], 4.0 * np.array([2.0, 3.0, -3.0]), [0, 0]),

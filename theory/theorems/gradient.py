@@ -234,7 +234,7 @@ q_a \propto e^{(1 - \alpha) V_r(a)}
     assumptions={
         "softmax": "attention is the softmax of the scores",
         "two tokens": "the prompt is a subject and a relation token, read at the relation token",
-        "nonzero": "the relation token's embedding is not zero",
+        "nonzero": "the relation token's embedding is neither zero nor equal to the subject's",
         "frozen values": "W_V is frozen, or only the first step is looked at",
         "(O)": "for the form with sigma: the subject's values are sigma at the right answer and 0 elsewhere",
     },

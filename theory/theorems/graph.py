@@ -115,7 +115,7 @@ K1 = Theorem(
         " B."
     ),
     latex=(
-        r"\Delta^*-\Delta=|P\cap B|-|P\cap A|;\quad"
+        r"\Delta^*-\Delta=|P\cap B|-|P\cap A|;\quad "
         r"B\subseteq A\Rightarrow 0\le\Delta^*=|(A\setminus B)\setminus P|\le\Delta"
     ),
     assumptions={
@@ -349,7 +349,7 @@ K4 = Theorem(
         " prompt bridges more pairs than it closes."
     ),
     latex=(
-        r"\Delta_2^*-\Delta_2=\#\text{bridges}-\#\text{closures};\quad"
+        r"\Delta_2^*-\Delta_2=\#\text{bridges}-\#\text{closures};\quad "
         r"A=\{(0,1)\},\ B=\emptyset,\ P=\{(1,2)\}:\ \Delta_2=1<\Delta_2^*=2"
     ),
     assumptions={

@@ -89,13 +89,13 @@ def pretrain(
     start: ArrayLike = 0.0,
     optimiser: str = "descent",
     overlap: float = 0.0,
-    relation: bool = True,
+    relation: float = 1.0,
 ) -> tuple[Array, Array]:
     """Train V_s (n, subjects, answers) and V_r (n, relations, answers) for len(rates) steps; returns both.
 
     `y` (n, subjects, relations) holds the answers, `weights` (steps, n, subjects) what a subject counts,
-    `alphas` (steps, n) the attention. Embeddings of subjects have inner product `overlap`; `relation` says
-    whether V_r is trained.
+    `alphas` (steps, n) the attention. Embeddings of subjects have inner product `overlap`; `relation` is
+    the squared length of its embedding, that of subjects being 1; at 0 V_r is not trained.
     """
     n, subjects, relations = y.shape
     target = y[..., None] == np.arange(answers)
@@ -176,7 +176,7 @@ def values_not_from_zero() -> Mapping[str, Any]:
 def a_row_for_two_facts() -> Mapping[str, Any]:
     y, steps = np.array([[[0, 1]]]), 5000  # one subject, two relations with one answer pool
     v_s, _ = pretrain(
-        y, 5, np.ones((steps, 1, 1)), np.full(steps, 0.01), np.full((steps, 1), 0.5), relation=False
+        y, 5, np.ones((steps, 1, 1)), np.full(steps, 0.01), np.full((steps, 1), 0.5), relation=0.0
     )
     return _against_law(0.5 * (v_s[0, 0, :2] - (v_s[0, 0].sum() - v_s[0, 0, :2]) / 4), 50.0, 0.5, 5)
 
@@ -218,7 +218,7 @@ z = \frac{C + 1}{K - 1} - W\Bigl(\frac{e^{(C + 1)/(K - 1)}}{K - 1}\Bigr)
         "alpha fixed": "the attention does not move during pretraining",
         "no relation value": "V_r = 0 and not trained",
         "zero start": "the value row starts at zero",
-        "own row": "the subject's row is trained by this fact only",
+        "own row": "the subject's row is trained by this fact only (orthonormal embeddings)",
         "gradient flow": "steps are small",
     },
     status="proved",
@@ -270,6 +270,7 @@ V_r(t) = \frac{1 - \alpha}{\alpha} \sum_s V_s(t) \qquad \text{for all } t
         "one relation": "the subjects' rows are trained by this relation only",
         "plain gradient": "the steps are along the gradient, with one rate for both tables",
         "own rows": "subjects' embeddings are orthogonal to each other and to the relation's",
+        "equal lengths": "the embeddings of subjects and relation are equally long",
     },
     status="proved",
     source="ours",
@@ -302,6 +303,11 @@ V_r(t) = \frac{1 - \alpha}{\alpha} \sum_s V_s(t) \qquad \text{for all } t
         ),
         Counterexample(
             "own rows", "subjects that overlap learn from each other", lambda: _conserved(overlap=0.5)
+        ),
+        Counterexample(
+            "equal lengths",
+            "a relation embedding twice as long learns four times as fast",
+            lambda: _conserved(relation=4.0),
         ),
     ),
 )

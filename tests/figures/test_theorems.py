@@ -1,0 +1,111 @@
+"""What is drawn is what the data say, and a title claims no more than the intervals carry."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from figures.columns import read_columns
+from figures.theorems import PICTURES, _reversal
+from theory.attention import score_gradient
+from theory.thresholds import optimal_salience
+
+VARIANTS = ("adam", "adam, attention only", "sgd")
+STEPS = (0, 40, 160, 320)
+
+
+def write_window(folder, gaps):
+    """A window.csv in which the Adam gap is `gaps`, each with an interval of half width 1."""
+    rows = []
+    for variant in VARIANTS:
+        for metric in ("accuracy", "attention_subject", "margin"):
+            for stratum in ("all", "known"):
+                for on in ("best", "best-lesser"):
+                    for step, gap in zip(STEPS, gaps, strict=True):
+                        rows.append([variant, on, stratum, metric, step, gap, gap - 1, gap + 1, 24])
+    folder.mkdir(exist_ok=True)
+    with open(folder / "window.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["variant", "trained_on", "stratum", "metric", "step", "mean", "low", "high", "n"])
+        writer.writerows(rows)
+    return folder
+
+
+def column(**values):
+    return {name: np.array(value, dtype=float) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "title"),
+    [
+        ([0, 5, -2, -9], [0, 9, 2, -3], "The accuracy gap opens, then reverses (Adam)"),
+        ([0, 5, 4, 2], [0, 9, 8, 6], "The accuracy gap opens (Adam)"),
+        ([-1, -2, -1, -9], [1, 2, 3, -3], "The accuracy gap"),
+        ([-9, -2, 2, 1], [-3, 2, 3, 3], "The accuracy gap opens (Adam)"),
+    ],
+)
+def test_the_title_follows_the_intervals(low, high, title):
+    assert _reversal(column(step=[0, 40, 160, 320], low=low, high=high)) == title
+    assert _reversal(column(step=[320, 160, 40, 0], low=low[::-1], high=high[::-1])) == title
+
+
+def test_the_window_picture_draws_its_rows_and_nothing_else(tmp_path, monkeypatch):
+    data = write_window(tmp_path / "data", (0.0, 6.0, 2.0, -4.0))
+    drawn = []
+    import matplotlib.axes
+
+    plot = matplotlib.axes.Axes.plot
+    monkeypatch.setattr(
+        matplotlib.axes.Axes, "plot", lambda self, *a, **k: drawn.append(a) or plot(self, *a, **k)
+    )
+    paths = PICTURES["window"](data, tmp_path / "out")
+    assert [path.suffix for path in paths] == [".png", ".pdf", ".svg", ".csv"]
+    assert all(path.stat().st_size > 0 for path in paths)
+    assert len(drawn) == 6
+    for step, mean in drawn:
+        assert step.tolist() == list(STEPS)
+        assert mean.tolist() == [0.0, 6.0, 2.0, -4.0]
+    behind = read_columns(tmp_path / "out" / "window.csv", ["mean"])
+    assert set(behind["metric"]) == {"accuracy", "attention_subject"}
+    assert set(behind["stratum"]) == {"known"}
+    assert len(behind["mean"]) == 2 * 3 * len(STEPS)
+
+
+def test_the_hump_is_the_gradient_of_the_head_and_peaks_where_the_theorem_says(tmp_path):
+    PICTURES["hump"](tmp_path, tmp_path)
+    rows = read_columns(tmp_path / "hump.csv", ["sigma", "pull_rank_1", "pull_rank_10"])
+    v_r = 1.5 * np.log(1.0 / np.arange(1, 11))
+    for rank in (1, 2, 10):
+        pull = rows[f"pull_rank_{rank}"]
+        for i in (0, 100, 280):
+            values = np.stack([rows["sigma"][i] * np.eye(10)[rank - 1], v_r])
+            slope = score_gradient([0.5, 0.5], values, rank - 1)
+            assert pull[i] == pytest.approx(-slope[0], abs=1e-12)
+        peak = rows["sigma"][int(np.argmax(pull))]
+        assert peak == pytest.approx(float(optimal_salience(0.5, v_r, rank - 1)), abs=0.05)
+
+
+def test_equal_data_give_equal_files(tmp_path):
+    data = write_window(tmp_path / "data", (0.0, 6.0, 2.0, -4.0))
+    for name in PICTURES:
+        if name in ("hump", "window"):
+            first = [path.read_bytes() for path in PICTURES[name](data, tmp_path / "a")]
+            assert first == [path.read_bytes() for path in PICTURES[name](data, tmp_path / "b")]
+
+
+def test_the_command_names_an_unknown_picture_and_a_missing_file(cli):
+    run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "nonsense")
+    assert run.returncode == 2
+    assert "no picture is called 'nonsense'; there are hump, window" in run.stderr
+    run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "window")
+    assert run.returncode == 2
+    assert "window.csv: no such file" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_drawing_needs_no_screen_and_leaves_matplotlib_as_it_was(tmp_path):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    PICTURES["hump"](tmp_path, tmp_path)
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,213 @@
+"""Runs the measurements in processes and writes what they find: tables, comparison, records and a manifest."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+
+from theory.errors import TheoryError
+from theory.files import write_whole
+from theory.measurements.base import COMPARISON, Row
+from theory.measurements.catalogue import MEASUREMENTS
+from theory.measurements.observations import SOURCES
+from theory.records import Record, RecordWriter
+
+RECORDS = "records"  # what `only` may name besides the measurements
+SINGLE = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does in one go: measurements and record sources that share intermediate results."""
+
+    name: str
+    measurements: tuple[str, ...]
+    sources: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def cost(self) -> float:
+        """Relative duration."""
+        return sum(MEASUREMENTS[m].cost for m in self.measurements) + sum(
+            SOURCES[i].cost for i in self.sources
+        )
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job."""
+
+    rows: Mapping[str, list[Row]]
+    records: Mapping[int, list[Record]]
+    seconds: float
+    cpu_seconds: float
+
+
+def run_job(job: Job) -> Done:
+    """Pure but for the clock."""
+    start, cpu = time.perf_counter(), time.process_time()
+    rows = {name: MEASUREMENTS[name].run(job.seeds) for name in job.measurements}
+    records = {i: SOURCES[i].records(job.seeds) for i in job.sources}
+    return Done(rows, records, time.perf_counter() - start, time.process_time() - cpu)
+
+
+def write_data(
+    out: str | os.PathLike[str], seeds: Iterable[int], only: Sequence[str] | None = None, workers: int = 2
+) -> list[Path]:
+    """Writes `<measurement>.csv` for each of `only` (default: all, and the records), and returns the paths.
+
+    The files do not depend on `workers`, but for the seconds in manifest.json. Each appears whole as soon as its job
+    is done, so an interrupted run keeps what it has finished.
+    """
+    folder, seeds = Path(out), _checked(seeds)
+    if workers < 1:
+        raise TheoryError(f"data: found workers {workers}, expected at least 1")
+    jobs = plan(seeds, only)
+    written: list[Path] = []
+    done: dict[str, Done] = {}
+    for job, result in _finished(jobs, workers):
+        done[job.name] = result
+        for name, rows in result.rows.items():
+            written.append(_write_table(folder / f"{name}.csv", MEASUREMENTS[name].columns, rows))
+    tables = {name: rows for result in done.values() for name, rows in result.rows.items()}
+    compared = [row for name, m in MEASUREMENTS.items() if name in tables for row in m.compare(tables[name])]
+    written.append(_write_table(folder / "comparison.csv", COMPARISON, compared))
+    records = {i: found for result in done.values() for i, found in result.records.items()}
+    if records:
+        written.append(_write_records(folder / "records.jsonl", (records[i] for i in sorted(records))))
+    seconds = {
+        name: {"wall": round(result.seconds, 2), "cpu": round(result.cpu_seconds, 2)}
+        for name, result in done.items()
+    }
+    manifest = folder / "manifest.json"
+    write_whole(manifest, json.dumps(_manifest(seeds, workers, tables, seconds), indent=2) + "\n")
+    return [*written, manifest]
+
+
+def plan(seeds: tuple[int, ...], only: Sequence[str] | None) -> list[Job]:
+    """Jobs, the longest first."""
+    names = [*MEASUREMENTS, RECORDS] if only is None else list(dict.fromkeys(only))
+    if unknown := [name for name in names if name not in MEASUREMENTS and name != RECORDS]:
+        raise TheoryError(
+            f"data: no measurement is called {unknown[0]!r}; there are {', '.join([*MEASUREMENTS, RECORDS])}"
+        )
+    groups: dict[str, tuple[list[str], list[int]]] = {}
+    for name in names:
+        if name != RECORDS:
+            groups.setdefault(MEASUREMENTS[name].module, ([], []))[0].append(name)
+    for i, source in enumerate(SOURCES if RECORDS in names else ()):
+        groups.setdefault(source.beside, ([], []))[1].append(i)
+    jobs = [Job(module, tuple(tables), tuple(sources), seeds) for module, (tables, sources) in groups.items()]
+    return sorted(jobs, key=lambda job: -job.cost)
+
+
+def _finished(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Done]]:
+    """Jobs as they finish, in single-threaded processes, with a bar on stderr."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    bar = tqdm(total=round(sum(job.cost for job in jobs)), desc="measuring", file=sys.stderr, unit="part")
+    with _single_threaded(), bar, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures: dict[Future[Done], Job] = {pool.submit(run_job, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                bar.set_postfix_str(futures[future].name)
+                bar.update(round(futures[future].cost))
+                yield futures[future], future.result()
+        except BaseException as problem:
+            problem.add_note(f"while measuring {bar.postfix}")
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started in here do their linear algebra on one thread, so that results do not depend on the cores."""
+    before = {name: os.environ.get(name) for name in SINGLE}
+    os.environ.update(dict.fromkeys(SINGLE, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _checked(seeds: Iterable[int]) -> tuple[int, ...]:
+    found = tuple(int(seed) for seed in seeds)
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise TheoryError(
+            f"data: found seeds {list(found)[:8]}, expected one or more different integers >= 0"
+        )
+    return found
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        if set(row) != set(columns):
+            raise TheoryError(
+                f"{path.name}: found a row with {sorted(row)}, expected the columns {sorted(columns)}"
+            )
+        writer.writerow([f"{row[c]:.6g}" if isinstance(row[c], float) else row[c] for c in columns])
+    write_whole(path, text.getvalue())
+    return path
+
+
+def _write_records(path: Path, parts: Iterable[list[Record]]) -> Path:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    try:
+        with RecordWriter(scratch) as writer:
+            for records in parts:
+                writer.write_many(records)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
+def _manifest(
+    seeds: Sequence[int],
+    workers: int,
+    tables: Mapping[str, list[Row]],
+    seconds: Mapping[str, Mapping[str, float]],
+) -> dict[str, object]:
+    about = {
+        name: {"title": m.title, "rows": len(tables[name]), "worth_drawing": m.worth_drawing}
+        for name, m in MEASUREMENTS.items()
+        if name in tables
+    }
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seeds": list(seeds),
+        "workers": workers,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "seconds": dict(seconds),
+        "tables": about,
+    }
+
+
+PACKAGES = ("nameblind", "numpy", "scipy")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
