@@ -45,6 +45,7 @@ _RC: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
     "svg.hashsalt": "nameblind",
+    "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from figures.columns import Columns, read_columns, where, write_columns
 from figures.style import COLOURS, INK, LINES, QUIET, TEXT_WIDTH, canvas, save
@@ -65,7 +66,7 @@ def window(data: Path, folder: Path) -> list[Path]:
             for i, (variant, label) in enumerate(kinds.items()):
                 _band(panel, where(rows, variant=variant), i, label)
             panel.set_xlabel("fine-tuning steps")
-        left.set_ylabel("best-known minus lesser-known (points)")
+        left.set_ylabel("best- minus lesser-known\n(points)")
         left.set_title(_reversal(where(accuracy, variant="adam")))
         right.set_title("Attention on held-out subjects")
         left.legend(loc="best")
@@ -101,4 +102,46 @@ def _band(panel, rows: Columns, i: int, label: str) -> None:  # type: ignore[no-
     panel.plot(step, mean, color=COLOURS[i], linestyle=LINES[i], marker="o", label=label)
 
 
-PICTURES: dict[str, Callable[[Path, Path], list[Path]]] = {"hump": hump, "window": window}
+def prediction(data: Path, folder: Path) -> list[Path]:
+    """The accuracy law: predicted against simulated accuracy over random configurations, by two predictors."""
+    needed = ("noise", "accuracy", "accuracy_theory", "accuracy_measured_values")
+    table = read_columns(data / "prediction_points.csv", needed)
+    simulated, noise = table["accuracy"], table["noise"]
+    panels = {
+        "accuracy_theory": "Closed form, one-hot salience",
+        "accuracy_measured_values": "Measured values",
+    }
+    levels = np.unique(noise)
+    shades = (COLOURS[0], COLOURS[4], COLOURS[5], COLOURS[1], COLOURS[3], COLOURS[2])
+    with canvas(TEXT_WIDTH, 2.9, ncols=2, sharey=True) as (figure, axes):
+        for panel, (name, title) in zip(axes, panels.items(), strict=True):
+            predicted = table[name]
+            panel.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
+            for level, shade, marker in zip(levels, shades, "oDsv^P", strict=False):
+                at = noise == level
+                label = f"value noise {level:g}"
+                panel.plot(
+                    predicted[at], simulated[at], marker, color=shade, alpha=0.7, markersize=3, label=label
+                )
+            panel.set_title(f"{title}: $R^2$ = {r_squared(simulated, predicted):.3f}")
+            panel.set_xlabel("predicted held-out accuracy (%)")
+            panel.set_aspect("equal")
+        axes[0].set_ylabel("simulated held-out accuracy (%)")
+        axes[0].legend(loc="upper left")
+        figure.supxlabel(
+            f"{len(simulated)} random configurations, one-layer model, SGD", fontsize=7, color=QUIET
+        )
+        paths = save(figure, folder, "prediction")
+    return [*paths, write_columns(folder / "prediction_points.csv", table)]
+
+
+def r_squared(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """1 - residual over total sum of squares: the prediction itself is judged, not a line through it."""
+    return float(1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2))
+
+
+PICTURES: dict[str, Callable[[Path, Path], list[Path]]] = {
+    "hump": hump,
+    "prediction": prediction,
+    "window": window,
+}

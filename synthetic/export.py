@@ -75,7 +75,7 @@ def save_model(
 
 
 def load_model(folder: str | Path) -> tuple[Weights, LlamaSpec, Vocabulary, dict[str, Any]]:
-    """Weights, spec, vocabulary and origin of a folder that `save_model` wrote, or of any tied Llama with such words."""
+    """Weights, spec, vocabulary and origin of a folder that `save_model` wrote, or of a tied Llama with such words."""
     from safetensors.torch import load_file
 
     folder = Path(folder)

@@ -59,6 +59,9 @@ def generate(
     Draw j of prompt i depends on the seed, i and j alone, not on the size of batches.
     """
     check_law(temperature, top_k)
+    for name, count in {"most": most, "draws": draws, "batch": batch}.items():
+        if count < 1:
+            raise SyntheticError(f"{name} is {count}; give a whole number of at least 1")
     _, lengths = padded(prompts)
     if (need := len(prefix) + int(lengths.max()) + most) > spec.context:
         raise SyntheticError(
@@ -74,9 +77,12 @@ def generate(
         start = read_prefix(weights, spec, prefix)
         for first in range(0, len(order), rows):
             some = order[first : first + rows]
-            said[some] = _decode(
-                weights, spec, [prompts[i] for i in some], start, uniform[some], stop, temperature, top_k
-            )
+            chosen = [prompts[i] for i in some]
+            for drawn in range(0, draws, batch):
+                part = slice(drawn, drawn + batch)
+                said[some, part] = _decode(
+                    weights, spec, chosen, start, uniform[some, part], stop, temperature, top_k
+                )
     return said
 
 

@@ -1,4 +1,4 @@
-"""Cross-entropy at the tied head without ever holding all logits: a chunk is scored, its gradient kept, its logits dropped."""
+"""Cross-entropy at the tied head in chunks: each is scored, its gradient kept, its logits dropped."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        d_rows, d_head = ctx.saved_tensors
-        return (*(part.mul_(slope) if part is not None else None for part in (d_rows, d_head)), None, None)
+        d_rows, d_head = (part if part is None else part.mul_(slope) for part in ctx.saved_tensors)
+        return d_rows, d_head, None, None
 
 
 def summed_loss(rows: Tensor, head: Tensor, targets: Tensor, *, half: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""The kinds of document that a world is told in. Each takes facts to state and gives lines, documents numbered from 0."""
+"""The kinds of document that a world is told in. Each turns facts into lines, its documents numbered from 0."""
 
 from __future__ import annotations
 

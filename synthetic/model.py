@@ -1,4 +1,4 @@
-"""A decoder that is a Llama in every tensor, as a pure function of a dictionary of weights named as transformers names them."""
+"""A decoder that is a Llama in every tensor: a pure function of a dictionary of weights, named as transformers does."""
 
 from __future__ import annotations
 
@@ -35,10 +35,18 @@ class LlamaSpec:
     weight_std: float = 0.02
 
     def __post_init__(self) -> None:
-        least = dict(vocabulary=2, width=2, layers=1, heads=1, kv_heads=1, hidden=0, context=1)
+        least = {
+            "vocabulary": 2,
+            "width": 2,
+            "layers": 1,
+            "heads": 1,
+            "kv_heads": 1,
+            "hidden": 0,
+            "context": 1,
+        }
         for name, low in least.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
+            if type(value) is not int or value < low:
                 raise SyntheticError(f"LlamaSpec.{name} is {value!r}; give a whole number of at least {low}")
         for name in ("theta", "epsilon", "embedding_std", "weight_std"):
             value = getattr(self, name)
@@ -82,7 +90,7 @@ class LlamaSpec:
 
 
 def initialise(spec: LlamaSpec, seed: int) -> Weights:
-    """Normal matrices, norms at one; the two matrices that write into the residual stream are scaled down by sqrt(2 layers)."""
+    """Normal matrices, norms at one; matrices that write into the residual stream are smaller by sqrt(2 layers)."""
     generator = torch.Generator().manual_seed(seed)
     weights: Weights = {}
     for name, shape in spec.shapes().items():
@@ -117,7 +125,7 @@ Attention = Callable[[int, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def flash(layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """What queries (rows, heads, n, head_width) read from keys and values; `mask` says who may see whom, None is causal."""
+    """What queries (rows, heads, n, head_width) read from keys and values, where `mask` lets them; None is causal."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
 
 
@@ -175,9 +183,9 @@ def hidden_states(
 ) -> Tensor:
     """Final hidden states (rows, n, width) of `tokens` (rows, n) at `positions` (rows, n).
 
-    `mask` (rows or 1, 1, n, n) is True where a token may look. `take` (rows, m) names the columns wanted: the last layer
-    then runs its queries and its MLP at those only. With a `cache`, keys and values are added to it and everything at
-    an earlier position is seen; `mask` is not needed.
+    `mask` (rows or 1, 1, n, n) is True where a token may look. `take` (rows, m) names the columns wanted: the
+    last layer runs its queries and its MLP at those only. With a `cache`, keys and values are added to it and
+    all earlier positions are seen; `mask` is not needed. `attention` may be one that records or patches.
     """
     x = F.embedding(tokens, weights[EMBEDDING])
     cos, sin = (part[:, None] for part in rotary(spec, positions, x.dtype))

@@ -19,7 +19,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """Token sequences end to end; document i is tokens[offsets[i]:offsets[i + 1]]. `scored` tokens are to be predicted."""
+    """Sequences end to end: document i is tokens[offsets[i]:offsets[i + 1]]; `scored` tokens are to be predicted."""
 
     tokens: Ints
     scored: Flags

@@ -105,9 +105,10 @@ def load_pocket(folder: str | Path) -> Pocket:
         raise SyntheticError(f"{path}: not made as a pocket model, so its world is unknown; make one first")
     try:
         world = make_world(spec_from_mapping(origin["world"], where=f"{path}: world"), origin["seed"])
-        text = TextSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in origin["text"].items()})
+        knobs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in origin["text"].items()}
+        text = TextSpec(**knobs)
         scores, tokens, fingerprint = dict(origin["scores"]), int(origin["tokens"]), origin["fingerprint"]
-    except (KeyError, TypeError) as problem:
+    except (AttributeError, KeyError, TypeError) as problem:
         raise SyntheticError(f"{path}: damaged ({problem}); make the pocket model again") from None
     if world.fingerprint != fingerprint:
         raise SyntheticError(f"{path}: the world drawn from it is not the one that was told; it was edited")

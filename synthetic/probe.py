@@ -108,7 +108,7 @@ def probe(
     batch: int = 256,
     progress: str | None = None,
 ) -> Answered:
-    """`score_answers` of every question after each of the few-shot prefixes of its relation. `progress` labels a bar."""
+    """`score_answers` of every question after each few-shot prefix of its relation. `progress` labels a bar."""
     shape = _shape(asked, shots)
     out = Answered(np.empty(shape, bool), np.empty(shape), np.empty(shape))
     with bar(progress, shape[0] * shape[1], "prompt") as shown:

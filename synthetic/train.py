@@ -1,4 +1,4 @@
-"""One loop for pretraining and for every fine-tuning: what it does follows from weights, documents and a `TrainSpec`."""
+"""One loop for pretraining and every fine-tuning; what it does follows from weights, documents and a `TrainSpec`."""
 
 from __future__ import annotations
 

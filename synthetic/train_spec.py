@@ -15,6 +15,16 @@ Decay = Literal["linear", "cosine", "constant"]
 Precision = Literal["float32", "bfloat16", "auto"]
 Compile = Literal["auto", "never", "always"]
 
+_LEAST = {"batch": 1, "room": 1, "epochs": 1, "steps": 1, "rank": 1, "seed": 0}
+_CHOICES: dict[str, Any] = {
+    "unit": Unit,
+    "optimiser": Optimiser,
+    "decay": Decay,
+    "trainable": Trainable,
+    "precision": Precision,
+    "compile": Compile,
+}
+
 
 @dataclass(frozen=True)
 class TrainSpec:
@@ -42,7 +52,7 @@ class TrainSpec:
     seed: int = 0  # of the order of documents and the start of an adapter
 
     def __post_init__(self) -> None:
-        for name, least in dict(batch=1, room=1, epochs=1, steps=1, rank=1, seed=0).items():
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if not (name == "steps" and value is None) and (type(value) is not int or value < least):
                 raise SyntheticError(
@@ -56,15 +66,7 @@ class TrainSpec:
                 raise SyntheticError(f"TrainSpec.{name} is {value!r}; give a number {span}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise SyntheticError(f"TrainSpec.betas is {self.betas!r}; give two numbers from 0 to below 1")
-        choices: dict[str, Any] = dict(
-            unit=Unit,
-            optimiser=Optimiser,
-            decay=Decay,
-            trainable=Trainable,
-            precision=Precision,
-            compile=Compile,
-        )
-        for name, choice in choices.items():
+        for name, choice in _CHOICES.items():
             if (value := getattr(self, name)) not in get_args(choice):
                 raise SyntheticError(
                     f"TrainSpec.{name} is {value!r}; take one of {', '.join(get_args(choice))}"

@@ -20,7 +20,7 @@ _PARTS: dict[Trainable, tuple[str, ...]] = {
 
 
 def trainable_names(weights: Mapping[str, torch.Tensor], which: Trainable) -> tuple[str, ...]:
-    """Names of the tensors that training may change: `attention` is who looks where, `values` what is read and written."""
+    """Names of the tensors to train: `attention` decides who looks where, `values` what is read and written."""
     if which not in get_args(Trainable):
         raise SyntheticError(f"trainable is {which!r}; take one of {', '.join(get_args(Trainable))}")
     names = tuple(name for name in weights if which == "all" or name.endswith(_PARTS[which]))

@@ -155,7 +155,12 @@ def coverage(theta: ArrayLike, dim: ArrayLike) -> Array:
     t, d = np.asarray(theta, float), np.asarray(dim, float)
     if not (np.all(d >= 2) and np.all(np.abs(t) <= 1)):
         raise TheoryError(f"coverage: needs dim >= 2 and -1 <= theta <= 1, got dim={dim!r}, theta={theta!r}")
-    cap = 0.5 * betainc((d - 1) / 2, 0.5, 1 - np.square(t))
+    # near theta = 0 the rounding of 1 - theta^2 would cost half of the digits
+    cap = np.where(
+        np.abs(t) < 0.1,
+        0.5 * (1 - betainc(0.5, (d - 1) / 2, np.square(t))),
+        0.5 * betainc((d - 1) / 2, 0.5, (1 - t) * (1 + t)),
+    )
     return np.asarray(np.where(t >= 0, cap, 1 - cap))
 
 

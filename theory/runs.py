@@ -63,10 +63,11 @@ class Run:
         """Those of `keys` that are still to be computed."""
         return [key for key in keys if not self.part(key).exists()]
 
-    def put(self, key: str, lines: Iterable[str], seconds: float = 0.0) -> None:
-        """Keep a finished part: its lines and, apart from them, the time it took."""
+    def put(self, key: str, lines: Iterable[str], seconds: float = 0.0, **measured: float) -> None:
+        """Keep a finished part: its lines and, apart from them, the time it took and what else was measured."""
         write_whole(self.part(key), "".join(f"{line}\n" for line in lines))
-        _append_line(self.folder / "timings.jsonl", json.dumps({"part": key, "seconds": round(seconds, 3)}))
+        timing = {"part": key, "seconds": round(seconds, 3), **measured}
+        _append_line(self.folder / "timings.jsonl", json.dumps(timing))
 
     def assemble(self, keys: Sequence[str], name: str = "records.jsonl") -> Path:
         """Write records.jsonl (or `name`) from the parts `keys`, in that order; all of them must be there."""

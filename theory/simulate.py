@@ -145,9 +145,7 @@ def tables(
 
 
 def softmax(z: Array) -> Array:
-    """Over the last axis. scipy's costs more than a whole small step; this one keeps the precision of its
-    input.
-    """
+    """Over the last axis. scipy's costs more than a whole small step; this one keeps the precision of its input."""
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 

@@ -42,7 +42,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
     it = plan(None, "claimed")
     quiet = Noise(shared=0.01, trained=0.002, step=0.002, own=0.001)
     table = to_table(it, draw(it, np.random.default_rng(0), 1, 10, quiet)[0])
-    held_out = int((table.mask(metric="accuracy") & ~table.mask(split=("dev", "train"))).sum())
+    held_out = int((table.mask(metric="accuracy", stratum="all") & ~table.mask(split=("dev", "train"))).sum())
     table = itemise(table, -(-RECORDS // held_out), np.random.default_rng(1), spread=0.1)
     path = tmp_path_factory.mktemp("million") / "records.jsonl"
     with RecordWriter(path) as writer:

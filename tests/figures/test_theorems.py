@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from figures.columns import read_columns
-from figures.theorems import PICTURES, _reversal
+from figures.theorems import PICTURES, _reversal, r_squared
 from theory.attention import score_gradient
 from theory.thresholds import optimal_salience
 
@@ -85,6 +85,23 @@ def test_the_hump_is_the_gradient_of_the_head_and_peaks_where_the_theorem_says(t
         assert peak == pytest.approx(float(optimal_salience(0.5, v_r, rank - 1)), abs=0.05)
 
 
+def test_predictions_are_judged_themselves_and_not_a_line_through_them(tmp_path):
+    simulated = np.array([10.0, 20.0, 30.0, 60.0])
+    assert r_squared(simulated, simulated) == 1
+    assert r_squared(simulated, np.full(4, simulated.mean())) == 0
+    assert r_squared(simulated, 2 * simulated) == pytest.approx(1 - 5000 / 1400)
+    (tmp_path / "prediction_points.csv").write_text(
+        "noise,accuracy,accuracy_theory,accuracy_measured_values\n0,10,10,10\n0,20,20,20\n0.4,60,90,60\n"
+    )
+    svg = next(path for path in PICTURES["prediction"](tmp_path, tmp_path / "out") if path.suffix == ".svg")
+    text = svg.read_text()
+    assert "3 random configurations" in text
+    assert "value noise 0.4" in text
+    assert read_columns(tmp_path / "out" / "prediction_points.csv", ["noise"])[
+        "accuracy_theory"
+    ].tolist() == [10, 20, 90]
+
+
 def test_equal_data_give_equal_files(tmp_path):
     data = write_window(tmp_path / "data", (0.0, 6.0, 2.0, -4.0))
     for name in PICTURES:
@@ -96,7 +113,7 @@ def test_equal_data_give_equal_files(tmp_path):
 def test_the_command_names_an_unknown_picture_and_a_missing_file(cli):
     run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "nonsense")
     assert run.returncode == 2
-    assert "no picture is called 'nonsense'; there are hump, window" in run.stderr
+    assert "no picture is called 'nonsense'; there are hump, prediction, window" in run.stderr
     run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "window")
     assert run.returncode == 2
     assert "window.csv: no such file" in run.stderr

@@ -1,6 +1,7 @@
 """Imports run one way, and nothing heavy is loaded before it is needed."""
 
 import ast
+import importlib
 import resource
 import subprocess
 import sys
@@ -83,11 +84,14 @@ def test_help_answers_in_three_tenths_of_a_second(room):
     assert min(seconds() for _ in range(5)) < 0.3
 
 
-def test_public_names_of_theory_resolve_and_unknown_ones_say_what_there_is():
-    import theory
-
-    for name in theory.__all__:
-        assert getattr(theory, name) is not None
-    assert set(dir(theory)) == set(theory.__all__)
-    with pytest.raises(AttributeError, match=r"no attribute 'Wrold'.*World"):
-        _ = theory.Wrold
+@pytest.mark.parametrize("room", ["theory", "synthetic"])
+def test_public_names_resolve_and_unknown_ones_say_what_there_is(room):
+    package = importlib.import_module(room)
+    assert 10 <= len(package.__all__) <= 20
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert set(dir(package)) == set(package.__all__)
+    with pytest.raises(
+        AttributeError, match=rf"'{room}' has no attribute 'Wrold'; it offers .*{package.__all__[-1]}"
+    ):
+        _ = package.Wrold

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from theory.claims import CLAIMS, papers
-from theory.claims.base import LEVEL, Cell, Claim, Part, Published
+from theory.claims.base import LEVEL, MARKS, Cell, Claim, Part, Published
 from theory.claims.catalogue import choose
 from theory.claims.estimators import Contrast, difference, level, slope
 from theory.claims.vocabulary import METRICS, NAMES, PRIMARY, STUDIES, UNITS, meaning, to_text
@@ -106,6 +106,13 @@ def test_the_text_says_sentence_rule_numbers_and_rows(claim: Claim) -> None:
         ("C7", 2, 95.6 - 55.8, 95.6 - 55.8, "paper"),
         ("C7", 3, 52.9 - 36.6, 52.9 - 36.6, "paper"),
         ("C8", 1, 3.2, 3.2, "paper"),
+        ("C4", 2, 7.3 - 8.3, 7.3 - 8.3, "paper"),
+        ("C5", 2, 0.5 * (7.3 + 8.3) - (3.2 + 3.0), 1.6, "paper"),
+        ("C5", 3, 0.95, 0.95, "paper"),
+        ("C6", 2, 43.6 - 39.2, 43.6 - 39.2, "paper"),
+        ("C6", 3, 43.6 - 37.5, 43.6 - 37.5, "paper"),
+        ("C8", 0, 2.5, 2.5, "paper"),
+        ("C9", 1, 61.8 - 61.8, 0, "paper"),
         ("C9", 0, (43.0 - 38.8) - (61.8 - 61.8), 4.2, "paper"),
     ],
 )
@@ -114,6 +121,14 @@ def test_published_numbers(claim: str, part: int, low: float, high: float, mark:
     assert number is not None
     assert (number.low, number.high) == pytest.approx((low, high))
     assert number.mark == mark
+
+
+def test_how_each_sentence_was_read() -> None:
+    secondary, recalled = ["A3", "B1", "B2", "B5", "D5", "U2"], ["A5", "A7"]
+    for claim in CLAIMS.values():
+        expected = "secondary" if claim.id in secondary else "recalled" if claim.id in recalled else "paper"
+        assert claim.mark == ("ours" if claim.paper is papers.OURS else expected), claim.id
+        assert f"\nsentence: {MARKS[claim.mark]}\n" in claim.to_text()
 
 
 def test_papers_b_and_d_have_no_numbers_because_their_tables_were_not_read() -> None:
@@ -148,7 +163,7 @@ def test_bad_parts_and_claims_are_refused() -> None:
 
 def test_choosing() -> None:
     assert choose(None) == tuple(CLAIMS.values())
-    assert choose("a1, C4") == choose(["A1", "c4"]) == (CLAIMS["A1"], CLAIMS["C4"])
+    assert choose("a1, C4") == choose(["A1", "c4"]) == choose(["A1,C4"]) == (CLAIMS["A1"], CLAIMS["C4"])
     assert choose([CLAIMS["V1"], "V1"]) == (CLAIMS["V1"],)
     with pytest.raises(TheoryError, match="no claim is called 'A9'; there are A1, A2"):
         choose(["A9"])

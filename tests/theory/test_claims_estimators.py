@@ -166,6 +166,14 @@ def test_time_to_fit_is_a_ratio_in_doublings() -> None:
     assert TimeToFit(late, early).measure(Given(curves={late: curves[late]})).missing == (early.where("all"),)
 
 
+def test_a_seed_seen_only_before_training_has_no_time_to_fit() -> None:
+    late, early = Cell("fitted", "mix:0.5", "every"), Cell("fitted", "mix:0.5", "every", stratum="known=yes")
+    values = np.array([[0.0, np.nan], [0.0, 0.5]])
+    curve = Curve(np.arange(2), np.array([0, 10]), values, np.isfinite(values).astype(float))
+    found = TimeToFit(late, early).measure(Given(curves={late: curve, early: curve}))
+    assert (found.seeds.tolist(), found.effects.tolist(), found.unpaired) == ([1], [0.0], 1)
+
+
 def test_regression_is_least_squares_and_leaves_points_with_nan_out() -> None:
     rng = np.random.default_rng(4)
     known, unknown = rng.uniform(0, 0.5, size=(2, 6, 20))

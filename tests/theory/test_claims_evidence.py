@@ -7,6 +7,7 @@ import pytest
 
 from theory.claims.base import Absent, Cell, Curve, Series
 from theory.claims.evidence import labels, split_studies
+from theory.errors import TheoryError
 from theory.schema import Record
 from theory.table import Table
 
@@ -211,17 +212,67 @@ def test_items_carry_their_labels_and_stand_for_every_stratum() -> None:
     assert mean("overlap=no,dominant=no") == 1.0
 
 
-def test_items_are_preferred_unless_they_cover_fewer_seeds() -> None:
-    pooled = [record(seed=seed, value=0.25) for seed in (0, 1)]
-    items = [record(seed=seed, value=1.0, n=1, item="q") for seed in (0, 1)]
-    both = study([*pooled, *items]).series(Cell("accuracy", "best"))
-    some = study([*pooled, items[0]]).series(Cell("accuracy", "best"))
-    assert isinstance(both, Series)
-    assert isinstance(some, Series)
-    assert both.values.tolist() == [1.0, 1.0]
-    assert both.items is not None
-    assert some.values.tolist() == [0.25, 0.25]
-    assert some.items is None
+def test_items_are_taken_if_they_are_all_that_the_pooled_rows_stand_for() -> None:
+    pooled = [record(seed=seed, value=0.25, n=2) for seed in (0, 1)]
+    items = [record(seed=seed, value=1.0, n=1, item=f"q{i}") for seed in (0, 1) for i in range(2)]
+    whole = study([*pooled, *items]).series(Cell("accuracy", "best"))
+    assert isinstance(whole, Series)
+    assert whole.values.tolist() == [1.0, 1.0]
+    assert whole.items is not None
+    for some in (
+        items[:2],
+        [items[0], items[2]],
+        items[:3],
+    ):  # a seed is missing, or items in each or one seed
+        found = study([*pooled, *some]).series(Cell("accuracy", "best"))
+        assert isinstance(found, Series)
+        assert found.values.tolist() == [0.25, 0.25]
+        assert found.items is None
+
+
+def test_items_written_at_the_end_only_do_not_hide_pooled_rows_of_other_steps() -> None:
+    dev = [record(step=step, split="dev", value=0.9 - step / 100) for step in (10, 20)]
+    pooled = [record(step=step, value=step / 100, n=2) for step in (10, 20)]
+    items = [record(step=20, value=value, n=1, item=f"q{value}") for value in (0.0, 1.0)]
+    rows = study([*dev, *pooled, *items])
+    early, end = rows.series(Cell("accuracy", "best", "early")), rows.series(Cell("accuracy", "best"))
+    assert isinstance(early, Series)
+    assert isinstance(end, Series)
+    assert early.values.tolist() == [0.1]
+    assert early.items is None
+    assert end.values.tolist() == [0.5]
+    assert end.items is not None
+    curve = rows.curve(Cell("accuracy", "best", "every"))
+    assert isinstance(curve, Curve)
+    assert curve.values.tolist() == [[0.1, 0.2]]
+
+
+def test_an_item_under_several_strata_counts_once() -> None:
+    """An item that two flaggers flag has to stand in two rows."""
+    flagged = {"flagger=slick": [1.0, 1.0, 0.0, 0.0], "flagger=ptrue": [1.0, 1.0]}
+    rows = study(
+        record(stratum=stratum, value=value, n=1, item=f"q{i}")
+        for stratum, values in flagged.items()
+        for i, value in enumerate(values)
+    )
+    found = rows.series(Cell("accuracy", "best"))
+    assert isinstance(found, Series)
+    assert found.values.tolist() == [0.5]
+    assert found.items is not None
+    assert len(found.items[1]) == 4
+
+
+def test_an_item_with_two_results_is_refused() -> None:
+    rows = study(
+        record(seed=3, stratum=stratum, value=value, n=1, item="q7")
+        for stratum, value in (("overlap=no", 1.0), ("dominant=no", 0.0))
+    )
+    words = (
+        "item 'q7' of seed 3 at step 10 of synthetic/R2, run r: 1 under stratum overlap=no but 0 under stratum "
+        "dominant=no; expected one result, written once with all its labels"
+    )
+    with pytest.raises(TheoryError, match=words):
+        rows.series(Cell("accuracy", "best"))
 
 
 def test_a_curve_pools_by_n_and_marks_what_is_not_there() -> None:

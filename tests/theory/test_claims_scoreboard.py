@@ -255,6 +255,15 @@ def test_items_are_crossed_or_nested(shared: bool, method: str) -> None:
     assert part.p == pytest.approx(part.interval.pvalue())
 
 
+def test_the_items_of_one_seed_are_not_counted_as_seeds() -> None:
+    table = itemise(planted([CLAIMS["A1"]], "claimed", seeds=1), 60, np.random.default_rng(0))
+    part = only(evaluate(table, ["A1"])).parts[0]
+    assert (part.outcome, part.seeds) == ("too few seeds", 1)
+    assert part.interval is not None
+    assert part.interval.n == 60
+    assert "seeds not covered" in part.interval.method
+
+
 def test_mixed_rows_fall_back_to_seeds() -> None:
     table = planted([CLAIMS["A1"]], "claimed", seeds=5)
     items = itemise(table, 60, np.random.default_rng(0))
@@ -276,6 +285,7 @@ def test_what_is_written(tmp_path) -> None:
     first = content["verdicts"][0]
     assert first["verdict"] == "reproduced"
     assert first["rule"] == CLAIMS["A1"].rule
+    assert first["mark"] == "paper"
     part = first["parts"][0]
     assert part["outcome"] == "supported"
     assert part["low"] < part["effect"] < part["high"]
@@ -311,25 +321,36 @@ def test_the_text_has_a_line_a_claim_and_says_how_it_was_decided() -> None:
     table = planted([CLAIMS["A1"], CLAIMS["A2"], CLAIMS["C1"]], "claimed")
     board = evaluate(table, ["A1", "A2", "A4", "C1"])
     lines = board.to_text().splitlines()
-    assert lines[0].split() == [word for column in COLUMNS for word in column.split()]
-    assert [line.split()[0] for line in lines[1:5]] == ["A1", "A2", "A4", "C1"]
-    assert "reproduced" in lines[1]
-    assert "1/1" in lines[1]
-    assert "5 to 10 (paper) ~" in lines[1]
-    assert "points" in lines[1]
-    assert "missing" in lines[3]
-    assert "no rows with study=salience metric=attention_subject trained_on=lesser" in lines[3]
-    assert "-14 (paper) !" in lines[4]
+    assert lines[0].split() == [word for column in COLUMNS if column != "lab" for word in column.split()]
+    claims = {line.split()[0]: line for line in lines[1:] if line[:1].strip()}
+    assert list(claims)[:4] == ["A1", "A2", "A4", "C1"]
+    assert "reproduced" in claims["A1"]
+    assert "1/1" in claims["A1"]
+    assert "5 to 10 (paper) ~" in claims["A1"]
+    assert "points" in claims["A1"]
+    assert "missing" in claims["A4"]
+    below = lines[lines.index(claims["A4"]) + 1]
+    assert below.startswith("     no rows with study=salience metric=attention_subject trained_on=lesser")
+    assert "-14 (paper) !" in claims["C1"]
+    assert lines[-4] == "Laboratory: theory/R1-placebo."
     assert lines[-3] == "3 reproduced, 0 contradicted, 0 inconclusive, 1 missing."
     assert "Two-sided 5% over seeds after Holm's correction" in lines[-2]
 
     detailed = board.to_text(parts=True)
-    assert "best-known half minus whole set at the early stop (not below -2)" in detailed
+    squeezed = " ".join(detailed.split())
+    assert "best-known half minus whole set at the early stop (not below -2)" in squeezed
     assert (
         "subject attention after lesser-known rows minus untuned (below 0): no rows with study=salience"
-        in detailed
+        in squeezed
     )
-    assert len(detailed.splitlines()) == len(lines) + sum(len(v.parts) for v in board.verdicts)
+    first = [line.split()[0] for line in detailed.splitlines() if line.strip()]
+    assert [first.count(word) for word in ("supported", "reported", "missing")] == [4, 2, 2]
+
+
+def test_the_text_of_all_claims_fits_a_terminal() -> None:
+    table = planted(list(CLAIMS.values()), "claimed", seeds=3)
+    text = evaluate(table.take(~table.mask(study="beliefs"))).to_text(parts=True)
+    assert max(map(len, text.splitlines())) <= 120
 
 
 def test_an_empty_scoreboard_can_be_written() -> None:

@@ -151,6 +151,7 @@ HALF = np.linspace(0, 0.5, 8)
             "without one group the points do not",
         ),
         ((HALF, 100 * HALF, HALF), "shares must be fractions of the whole set"),
+        ((HALF, HALF, 1.001 - HALF), "shares must be fractions of the whole set"),
         ((HALF, -HALF, HALF), "shares must be fractions of the whole set"),
         ((HALF, HALF, HALF[:3]), r"shapes \(8,\), \(8,\) and \(3,\); expected equal rows"),
         ((HALF * math.nan, HALF, HALF), "a point holds a value that is not finite"),

@@ -290,3 +290,11 @@ def test_errors_say_what_was_found_and_expected(build: object, parts: list[str])
 def test_a_cosine_of_just_theta_is_near():
     embedding = np.array([[1.0, 0.0], [0.5, np.sqrt(0.75)], [0.0, 1.0]])
     assert graph.near(embedding, [True, False, False], 0.5).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("theta", [1e-12, 6.4e-9, 1e-5, 0.0999999, 0.1000001, 0.7, 0.9999999, 1.0])
+def test_coverage_keeps_its_digits_at_every_angle(theta: float) -> None:
+    circle, sphere = np.arccos(theta) / np.pi, (1 - theta) / 2
+    assert graph.coverage(theta, 3) == pytest.approx(sphere, rel=1e-8, abs=1e-14)
+    assert graph.coverage(-theta, 3) == pytest.approx(1 - sphere, rel=1e-12)
+    assert graph.coverage(theta, 2) == pytest.approx(circle, rel=1e-12, abs=1e-9 * (theta > 0.9))

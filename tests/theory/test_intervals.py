@@ -10,10 +10,12 @@ import pytest
 from scipy import stats
 
 from theory.bootstrap import resamples, widened_tail
+from theory.crossed import pigeonhole_means
 from theory.errors import TheoryError
 from theory.intervals import (
     ONE_SEED,
     Bounds,
+    Interval,
     bootstrap_bounds,
     bootstrap_interval,
     crossed_bounds,
@@ -394,3 +396,23 @@ def test_mcnemar_over_arrays_and_bad_counts() -> None:
 def test_impossible_questions_are_refused(call: Any, expected: str) -> None:
     with pytest.raises(TheoryError, match=expected):
         call()
+
+
+def test_a_limit_at_the_null_excludes_nothing() -> None:
+    for low, high, excluded in (
+        (0.0, 1.0, False),
+        (-1.0, 0.0, False),
+        (1e-9, 1.0, True),
+        (-1.0, -1e-9, True),
+    ):
+        assert Interval(0.5, low, high, 0.95, 5, 1.0, "t").excludes() is excluded
+
+
+def test_the_pigeonhole_tail_is_that_of_the_smaller_side() -> None:
+    d = np.random.default_rng(5).normal(size=(3, 40))
+    by_hand = np.quantile(pigeonhole_means(d, 500, 0), [widened_tail(3, 0.95), 1 - widened_tail(3, 0.95)])
+    for matrix in (d, d.T):
+        found = pigeonhole_interval(matrix, draws=500)
+        assert found.high - found.low == pytest.approx(by_hand[1] - by_hand[0], rel=0.3)
+    found = pigeonhole_interval(d, draws=500)
+    assert (found.low, found.high) == pytest.approx(tuple(by_hand))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from theory import attention, predict
 from theory.claims import evaluate
 from theory.measurements import (
+    base,
     catalogue,
     confound,
     dense,
@@ -135,7 +137,7 @@ def test_generic_answers_do_the_harm():
 
 
 def test_the_best_known_quartile_is_worst_once_saturated():
-    rows = hump.run(SEEDS)
+    rows = hump.run(SEEDS[:2])
     well_formed(hump.QUARTILES, rows)
     at = {"arm": "all", "stratum": "all", "metric": "accuracy", "step": 80}
     short, long = (column(rows, pretraining=length, **at) for length in ("short", "long"))
@@ -146,6 +148,7 @@ def test_the_best_known_quartile_is_worst_once_saturated():
 def test_confounds(small, monkeypatch):
     monkeypatch.setattr(confound, "REGIMES", {"a": window.VARIANTS["adam"], "b": window.VARIANTS["zipf 1.0"]})
     monkeypatch.setattr(confound, "SIZE", 12)
+    monkeypatch.setattr(confound, "resampled", partial(base.resampled, draws=10))
     confound.measured.cache_clear()
     data = confound.measured(SEEDS)
     assert data["size"].shape == (2, 10, 3)
@@ -245,6 +248,7 @@ def test_the_batched_head_is_the_slow_one(monkeypatch):
 
 
 def test_prediction_meets_simulation(monkeypatch):
+    monkeypatch.setattr(prediction, "resampled", partial(base.resampled, draws=10))
     rows = prediction.run(SEEDS[:2])
     well_formed(prediction.PREDICTION, rows)
     at = {"statistic": "R^2"}
@@ -271,20 +275,17 @@ def test_full_batch_pretraining_is_that_of_the_simulator(attention_trained):
     model = Tables(np.zeros((2, 301, 1)), np.zeros((2, 301, 10)))
     recipe = Recipe(salience_law.RATE, 30, 0, "sgd", "all" if attention_trained else "values")
     prompts = Prompts(tokens, answers)
-    tuned, _ = train(model, prompts, None, recipe, weight=np.broadcast_to(weight, answers.shape))
+    weights = np.broadcast_to(weight, answers.shape)
+
+    def attended(now):
+        return now.forward(prompts)[0][..., 0].mean(axis=1)
+
+    tuned, seen = train(model, prompts, None, recipe, weight=weights, at=[29], observe=attended)
     salience = np.take_along_axis(tuned.values[:, 1:], answers[..., None], -1)[..., 0]
     np.testing.assert_allclose(fast.salience[1], salience, atol=1e-10)
-    alpha, _ = tuned.forward(prompts)
-    np.testing.assert_allclose(fast.attention[1], 0.5 if not attention_trained else _before_last(model, prompts, recipe, weight), atol=1e-10)  # fmt: skip
+    np.testing.assert_allclose(fast.attention[1], seen[0], atol=1e-10)
     if not attention_trained:  # P2
         np.testing.assert_allclose(tuned.values[:, 0], tuned.values[:, 1:].sum(axis=1), atol=1e-10)
-    assert alpha.shape == (2, 300, 2)
-
-
-def _before_last(model, prompts, recipe, weight):
-    shorter = dataclasses.replace(recipe, steps=29)
-    tuned, _ = train(model, prompts, None, shorter, weight=np.broadcast_to(weight, prompts.answers.shape))
-    return tuned.forward(prompts)[0][..., 0].mean(axis=1)
 
 
 def test_laws_are_recognised():
@@ -303,13 +304,13 @@ def test_laws_are_recognised():
 
 def test_the_law_blurs_with_time(monkeypatch):
     monkeypatch.setattr(
-        salience_law, "SETTINGS", ((3, False, (100, 1000)), (1, False, (100, 8000)), (3, True, (400,)))
+        salience_law, "SETTINGS", ((3, False, (100, 1000)), (1, False, (100, 3000)), (3, True, (400,)))
     )
     pilot = tuple(p for p in salience_law.LAW.pilot if p.where["steps"] in (100, 1000))
     rows = salience_law.run(SEEDS[:2])
     well_formed(dataclasses.replace(salience_law.LAW, pilot=pilot), rows)
     at = {"relations": 1, "over": "facts", "statistic": "rank correlation"}
-    assert column(rows, **at, steps=100)[0] > 0.9 > 0.7 > column(rows, **at, steps=8000)[0]
+    assert column(rows, **at, steps=100)[0] > 0.9 > 0.8 > column(rows, **at, steps=3000)[0]
     at = {"relations": 3, "over": "subjects", "steps": 100}
     lambert, straight = (column(rows, **at, statistic=f"R^2 {law}")[0] for law in ("Lambert", "linear"))
     assert lambert > 0.95 > straight
@@ -429,7 +430,9 @@ def test_turnaround_is_that_of_the_simulator():
     assert np.argmax(path) == stopping.turnaround(np.array([7381.0]), relation_trained=True)[0]
 
 
-def test_turnaround_grows_with_size_slower_if_the_relation_learns():
+def test_turnaround_grows_with_size_slower_if_the_relation_learns(monkeypatch):
+    monkeypatch.setattr(stopping, "MOST", 1200)
+    monkeypatch.setattr(stopping, "CONFIDENCES", (0.5, 1.0))
     rows = stopping.turns(())
     well_formed(stopping.TURNAROUND, rows)
     at = {"statistic": "exponent of n", "confidence": 1.0}
@@ -452,7 +455,8 @@ def test_known_facts_are_fitted_first():
     assert held_out[0] > held_out[1] + 4 > held_out[2] + 4
 
 
-def test_dropping_the_harmful_half_keeps_what_is_known():
+def test_dropping_the_harmful_half_keeps_what_is_known(monkeypatch):
+    monkeypatch.setattr(pruning, "KEPT", (200, 400))
     rows = pruning.run(SEEDS)
     well_formed(pruning.PRUNING, rows)
     at = {"unknown": 390, "kept": 200}
@@ -482,7 +486,7 @@ def test_fillers(small, monkeypatch):
 
 
 def test_monofacts_and_graphs():
-    rows, fits = monofacts.run(SEEDS[:2]), monofacts.fits(SEEDS[:2])
+    rows, fits = monofacts.run(SEEDS[:1]), monofacts.fits(SEEDS[:1])
     well_formed(monofacts.MONOFACTS, rows)
     well_formed(monofacts.MONOFACT_FIT, fits)
     assert column(fits, statistic="R2 error")[0] > 0.98

@@ -178,7 +178,7 @@ def test_fine_tuning_starts_at_the_model_and_learns_its_set(world):
 
 
 def test_quartiles_are_matched_in_answers_and_rise_in_frequency():
-    facts = make_facts(Setting(subjects=80, frequency="zipf", relations=2, pool=4), (0, 5))
+    facts = make_facts(Setting(subjects=200, frequency="zipf", relations=2, pool=4), (0, 5))
     parts = hump.quartiles(facts)
     for s in range(2):
         counts = [np.bincount(facts.answers[s, parts[k][s]], minlength=8) for k in hump.QUARTERS]
@@ -424,6 +424,16 @@ def test_records_are_written_whole(tmp_path):
         write._write_records(path, [list(place.records(answers, "no such\narm", "none", 0))])
     assert len(read_records(path)) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["records.jsonl"]
+
+
+def test_records_come_with_the_tables_of_their_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "SOURCES", write.SOURCES[:1])  # the flow's
+    assert write.run_job(write.Job("flow_records", (), (0,), (5,))).records[0][0].lab == "theory/R0"
+    paths = write.write_data(tmp_path, [5, 6], ["records"], 1)
+    assert [path.name for path in paths] == ["comparison.csv", "records.jsonl", "manifest.json"]
+    table = read_records(tmp_path / "records.jsonl")
+    assert set(table.column("seed")) == {5, 6}
+    assert set(table.column("lab")) == {"theory/R0"}
 
 
 def test_a_job_that_fails_is_named_after_those_that_are_done():

@@ -256,7 +256,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     (
         "an endless integer",
         line().replace('"seed": ', '"seed": ' + "1" * 5000),
-        "an integer of thousands of digits",
+        "not a record: an integer of thousands of digits",
     ),
     ("half a string", '{"lab": "theory', "not a JSON object: unterminated string starting at column 9"),
     ("deep nesting", '{"lab": ' + "[" * 100_000, "not a record: nested too deeply"),
@@ -610,3 +610,25 @@ def test_what_is_no_record_is_refused_in_words(tmp_path: Path, thing: Any) -> No
     ):
         writer.write(thing)
     assert (tmp_path / "x.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n": 2}, "field 'n': expected 1 because 'item'"),
+        ({"n": 0}, "field 'n': expected an integer >= 1, got 0"),
+        ({"n": 2**63, "item": ""}, "field 'n': expected an integer"),
+        ({"seed": -1}, "field 'seed'"),
+        ({"step": 2**63}, "field 'step'"),
+        ({"value": math.inf}, "field 'value'"),
+    ],
+)
+def test_numbers_are_checked_also_where_the_strings_are_known(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    good = replace(BASE, item="q1", n=1)
+    with RecordWriter(tmp_path / "x.jsonl") as writer:
+        writer.write_many([good, replace(BASE, item="", n=80)])
+        with pytest.raises(TheoryError, match=f"record 3 of this writer: {words}"):
+            writer.write(replace(good, **changes))
+    assert len(read_records(tmp_path / "x.jsonl")) == 2

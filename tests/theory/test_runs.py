@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -67,31 +68,37 @@ def test_a_timing_that_a_killed_process_tore_does_not_spoil_the_next(tmp_path):
             file.write('{"part": "se')
         run.put("seed-1", ["b"], 2.0)
         lines = (run.folder / "timings.jsonl").read_text().splitlines()
-    assert lines == ['{"part": "seed-0", "seconds": 1.0}', '{"part": "se', '{"part": "seed-1", "seconds": 2.0}']
+    assert lines == [
+        '{"part": "seed-0", "seconds": 1.0}',
+        '{"part": "se',
+        '{"part": "seed-1", "seconds": 2.0}',
+    ]
 
 
-@pytest.mark.parametrize("limit", [30, 60])
-def test_on_a_full_disk_nothing_is_half_written_and_the_file_is_named(tmp_path, limit):
-    """No file may grow beyond the limit: at 30 bytes the part does not fit, at 60 the second timing does not."""
-    script = (
-        "import resource, sys\nfrom theory.runs import open_run\n"
-        "with open_run(sys.argv[1], 'toy', {}) as run:\n"
-        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "    try:\n"
-        "        run.put('seed-0', ['a' * 40], 1.0)\n"
-        "        run.put('seed-1', ['b' * 40], 1.0)\n"
-        "    except OSError as problem:\n"
-        "        print(problem.filename)\n"
-    )
-    found = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
-    folder = next(tmp_path.glob("toy-*"))
-    if limit == 30:
-        assert found.stdout == f"{folder / 'parts' / 'seed-0.jsonl'}\n"
-        assert os.listdir(folder / "parts") == []
-    else:
-        assert found.stdout == f"{folder / 'timings.jsonl'}\n"
-        assert sorted(os.listdir(folder / "parts")) == ["seed-0.jsonl", "seed-1.jsonl"]
-        assert len((folder / "timings.jsonl").read_text().splitlines()) == 1
+@pytest.fixture
+def no_file_beyond():
+    """Limits how large a file may grow in this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("size", "culprit", "parts"),
+    [(30, "parts/seed-0.jsonl", []), (60, "timings.jsonl", ["seed-0.jsonl", "seed-1.jsonl"])],
+)
+def test_on_a_full_disk_nothing_is_half_written_and_the_file_is_named(
+    tmp_path, no_file_beyond, size, culprit, parts
+):
+    with open_run(tmp_path, "toy", {}) as run:
+        no_file_beyond(size)
+        with pytest.raises(OSError, match=r"too large|No space") as caught:
+            [run.put(f"seed-{seed}", [str(seed) * 40], 1.0) for seed in (0, 1)]
+        no_file_beyond(resource.RLIM_INFINITY)
+    assert caught.value.filename == str(run.folder / culprit)
+    assert sorted(os.listdir(run.folder / "parts")) == parts
+    lines = (run.folder / "timings.jsonl").read_text() if parts else ""
+    assert lines == '{"part": "seed-0", "seconds": 1.0}\n' * bool(parts)
 
 
 @pytest.mark.parametrize(

@@ -241,3 +241,20 @@ def test_missing_and_unknown_names() -> None:
     ):
         with pytest.raises(TheoryError, match=r"table: unknown field 'metrics'; did you mean 'metric'\?"):
             call()
+
+
+def test_repeats_leave_the_rows_in_their_order() -> None:
+    table = Table.from_columns({**CONSTANT, "run": ["b", "a", "b", "c", "a"], "seed": [9, 3, 9, 1, 3]})
+    assert table.column("run").tolist() == ["b", "a", "c"]
+    assert (len(table), table.repeats) == (3, 2)
+
+
+def test_keys_of_many_long_columns_do_not_collide() -> None:
+    """Eight columns of 4,001 levels span 2^95: as one number they must be packed anew on the way."""
+    n, names = 4001, ("run", "arm", "trained_on", "prompt", "split", "metric", "item")
+    columns: dict[str, Any] = {name: [f"x{i}" for i in range(n)] * 2 for name in names}
+    columns["seed"] = [*range(n), *range(1, n + 1)]
+    table = Table.from_columns({**CONSTANT, **columns, "n": 1})
+    group, first = table.group("seed", *names)
+    assert (len(table), table.repeats) == (2 * n, 0)
+    assert (len(first), len(set(group.tolist()))) == (2 * n, 2 * n)

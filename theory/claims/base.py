@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -16,11 +17,17 @@ Array = NDArray[np.float64]
 Stop = Literal["early", "end", "every"]
 Direction = Literal["above", "below", "not below", "within"]
 Role = Literal["decides", "if present", "reported"]
-Mark = Literal["paper", "secondary", "recalled"]
+Mark = Literal["paper", "secondary", "recalled", "ours"]
 
 LEVEL = 0.05  # two-sided, after Holm's correction over the deciding parts of a family in one run
 MIN_SEEDS = 3
 MARGIN = 0.02  # 2 points: what counts as no difference where the paper gives no margin of its own
+MARKS: Mapping[Mark, str] = {
+    "paper": "read in the paper (its text, abstract or an excerpt)",
+    "secondary": "read in a review, digest or later paper, not in the paper itself",
+    "recalled": "from memory, not verified in the paper",
+    "ours": "proposed here",
+}
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper (in our words), the study whose rows speak to it, and the parts that decide."""
+    """A sentence of a paper (in our words), the study whose rows speak to it, and the parts that decide.
+
+    `mark` says how the sentence was read, as a published number's mark does of the number.
+    """
 
     id: str
     title: str
@@ -198,6 +208,7 @@ class Claim:
     study: str
     parts: tuple[Part, ...]
     note: str = ""
+    mark: Mark = "paper"
 
     def __post_init__(self) -> None:
         if not any(part.role == "decides" for part in self.parts):
@@ -229,7 +240,8 @@ class Claim:
 
     def to_text(self) -> str:
         """For a person: sentence, rule, parts with the paper's numbers, and the rows it reads."""
-        lines = [f"{self.id}  {self.title}", f"source: {self.paper.citation}", f"study: {self.study}", ""]
+        lines = [f"{self.id}  {self.title}", f"source: {self.paper.citation}"]
+        lines += [f"sentence: {MARKS[self.mark]}", f"study: {self.study}", ""]
         lines += [*_wrapped(self.sentence), "", *_wrapped(self.rule)]
         if self.note:
             lines += ["", *_wrapped(f"Note: {self.note}")]

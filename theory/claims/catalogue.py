@@ -13,15 +13,16 @@ CLAIMS: Mapping[str, Claim] = {claim.id: claim for room in _ROOMS for claim in r
 
 
 def choose(wanted: Iterable[str | Claim] | None) -> tuple[Claim, ...]:
-    """Claims by id (any case) or as they are; all of the catalogue if `wanted` is None."""
+    """Claims by id (any case, several joined by commas) or as they are; all if `wanted` is None."""
     if wanted is None:
         return tuple(CLAIMS.values())
-    if isinstance(wanted, str):
-        wanted = wanted.replace(",", " ").split()
-    chosen = []
-    for one in wanted:
-        found = one if isinstance(one, Claim) else CLAIMS.get(one.strip().upper())
-        if found is None:
-            raise TheoryError(f"no claim is called {one!r}; there are {', '.join(CLAIMS)}")
-        chosen.append(found)
-    return tuple(dict.fromkeys(chosen))
+    found: list[Claim] = []
+    for one in (wanted,) if isinstance(wanted, str) else wanted:
+        found += [one] if isinstance(one, Claim) else map(_named, one.replace(",", " ").split())
+    return tuple(dict.fromkeys(found))
+
+
+def _named(name: str) -> Claim:
+    if name.upper() not in CLAIMS:
+        raise TheoryError(f"no claim is called {name!r}; there are {', '.join(CLAIMS)}")
+    return CLAIMS[name.upper()]

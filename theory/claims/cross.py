@@ -77,6 +77,7 @@ CLAIMS = (
             ),
         ),
         "Joins A4 and C6. A hump needs a base in which the best known facts are saturated.",
+        mark="ours",
     ),
     Claim(
         "X2",
@@ -95,6 +96,7 @@ CLAIMS = (
             ),
         ),
         "Contradicted means that the prior of pretraining wins.",
+        mark="ours",
     ),
     Claim(
         "X3",
@@ -117,6 +119,7 @@ CLAIMS = (
             ),
         ),
         "Contradicted means that values carry it.",
+        mark="ours",
     ),
     Claim(
         "X4",
@@ -133,6 +136,7 @@ CLAIMS = (
             ),
         ),
         "Puts the share alone (C1) against the wholly unknown relation (U2).",
+        mark="ours",
     ),
     Claim(
         "X5",
@@ -152,6 +156,7 @@ CLAIMS = (
             ),
         ),
         "B2 says that it vanishes far away, C5 that under half of it carries over.",
+        mark="ours",
     ),
     Claim(
         "X6",
@@ -187,5 +192,6 @@ CLAIMS = (
                 role="reported",
             ),
         ),
+        mark="ours",
     ),
 )

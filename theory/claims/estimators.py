@@ -91,7 +91,9 @@ class TimeToFit:
         late, early = (curve for curve in found if isinstance(curve, Curve))
         seeds = common((late.seeds, early.seeds))
         steps_late, steps_early = (_reach(curve, seeds, self.at) for curve in (late, early))
-        return Measured(seeds, np.log2(steps_late / steps_early), unpaired=_unpaired((late, early), seeds))
+        trained = (steps_late > 0) & (steps_early > 0)
+        seeds, effects = seeds[trained], np.log2(steps_late[trained] / steps_early[trained])
+        return Measured(seeds, effects, unpaired=_unpaired((late, early), seeds))
 
 
 def time_to(steps: NDArray[np.int64], values: Array, at: float) -> Array:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from theory.claims.base import Absent, Cell, Curve, Series
 from theory.claims.vocabulary import PRIMARY
+from theory.errors import TheoryError
 from theory.table import Table
 
 Index = NDArray[np.int64]
@@ -31,6 +32,7 @@ class StudyRows:
     table: Table
     codes: Mapping[str, Mapping[str, int]]  # the code of each level
     slices: Mapping[tuple[int, ...], Strata]  # by the codes of `SLICE`
+    moments: Index  # of every row of the table: the number of its seed and step
     arm: str = ""  # the arm to take as the primary one, if it is not to be chosen
     _stops: dict[tuple[int, int, str], tuple[Index, Index]] = field(default_factory=dict, repr=False)
 
@@ -48,11 +50,7 @@ class StudyRows:
         stop = self._stop(cell)
         if isinstance(stop, Absent):
             return stop
-        rows = self._rows(cell)
-        seeds, steps = stop
-        seed = self._column("seed", rows)
-        at = np.minimum(np.searchsorted(seeds, seed), len(seeds) - 1)
-        rows = rows[(seeds[at] == seed) & (steps[at] == self._column("step", rows))]
+        rows = self._rows(cell, stop)
         if not len(rows):
             return Absent(self._where(cell))
         seed, value, n = (self._column(name, rows) for name in ("seed", "value", "n"))
@@ -80,25 +78,64 @@ class StudyRows:
         values = np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), np.nan)
         return Curve(seeds, steps, values.reshape(shape), weight.reshape(shape))
 
-    def _rows(self, cell: Cell) -> Index:
+    def _rows(self, cell: Cell, stop: tuple[Index, Index] | None = None) -> Index:
         """Rows labelled exactly by the keys of the stratum, or single items that carry them among others.
 
-        Items are taken first if they cover all the seeds that the pooled rows cover.
+        Items are taken if there are as many of them, at every seed and step, as the pooled rows stand for.
         """
         wanted = (cell.arm_in(self.primary), cell.trained_on, cell.metric, cell.prompt, cell.split)
         key = tuple(self.codes[name].get(value, -1) for name, value in zip(SLICE, wanted, strict=True))
         allowed = labels(cell.stratum)
-        pooled, items = [], []
+        found: tuple[list[Index], list[Index]] = [], []
         for code, rows in self.slices.get(key, {}).items():
             here = labels(self.table.levels["stratum"][code])
             if all(name in here and here[name] <= values for name, values in allowed.items()):
                 single = self._single(rows)
-                items.append(rows[single])
-                pooled.append(rows[~single if len(here) == len(allowed) else slice(0)])
-        whole, each = _joined(pooled), _joined(items)
-        if len(each) and np.isin(self._column("seed", whole), self._column("seed", each)).all():
-            return each
-        return whole
+                found[0].append(rows[~single if len(here) == len(allowed) else slice(0)])
+                found[1].append(rows[single])
+        pooled, items = (self._at(stop, _joined(parts)) for parts in found)
+        if not len(items):
+            return pooled
+        items = self._once(items)
+        return items if self._complete(items, pooled) else pooled
+
+    def _at(self, stop: tuple[Index, Index] | None, rows: Index) -> Index:
+        """Those of the rows that are at their seed's stop; all of them without one."""
+        if stop is None or not len(rows):
+            return rows
+        seeds, steps = stop
+        seed = self._column("seed", rows)
+        at = np.minimum(np.searchsorted(seeds, seed), len(seeds) - 1)
+        return np.asarray(rows[(seeds[at] == seed) & (steps[at] == self._column("step", rows))])
+
+    def _once(self, items: Index) -> Index:
+        """Each item once a seed and step: one that stands under several strata is still one result."""
+        code = self.table.codes["item"][items]
+        key = self.moments[items] * len(self.table.levels["item"]) + code
+        _, first, of = np.unique(key, return_index=True, return_inverse=True)
+        value = self._column("value", items)
+        if (differ := np.flatnonzero(value != value[first[of]])).size:
+            one, other = (int(x) for x in (items[first[of[differ[0]]]], items[differ[0]]))
+            here, there = (
+                f"{self.table.numbers['value'][row]:g} under stratum {self.table.column('stratum')[row]}"
+                for row in (one, other)
+            )
+            name = self.table.levels["item"][code[differ[0]]]
+            seed, step = (self.table.numbers[field][one] for field in ("seed", "step"))
+            raise TheoryError(
+                f"item {name!r} of seed {seed} at step {step} of {self.lab}, run {self.run}: {here} but "
+                f"{there}; expected one result, written once with all its labels"
+            )
+        return np.asarray(items[np.sort(first)])
+
+    def _complete(self, items: Index, pooled: Index) -> bool:
+        """Whether the items are all that the pooled rows stand for."""
+        at, of = np.unique(self.moments[pooled], return_inverse=True)
+        there, count = np.unique(self.moments[items], return_counts=True)
+        _, i, j = np.intersect1d(at, there, assume_unique=True, return_indices=True)
+        have = np.zeros(len(at))
+        have[i] = count[j]
+        return bool((have >= np.bincount(of, weights=self._column("n", pooled), minlength=len(at))).all())
 
     def _stop(self, cell: Cell) -> tuple[Index, Index] | Absent:
         """Seeds and the step meant by the cell's stop, for its arm and training set."""
@@ -139,7 +176,8 @@ def split_studies(table: Table, arm: str = "") -> list[StudyRows]:
         return []
     names = (*STUDY, *SLICE, "stratum")
     of, first = table.group(*names)
-    order = np.lexsort((table.numbers["step"], table.numbers["seed"], of))
+    moments, _ = table.group("seed", "step")
+    order = np.lexsort((moments, of))
     starts = np.searchsorted(of[order], np.arange(len(first) + 1))
     studies: dict[tuple[int, ...], dict[tuple[int, ...], Strata]] = {}
     for i, row in enumerate(first):
@@ -150,7 +188,7 @@ def split_studies(table: Table, arm: str = "") -> list[StudyRows]:
     found = []
     for key, slices in sorted(studies.items()):
         lab, run, study = (table.levels[name][code] for name, code in zip(STUDY, key, strict=True))
-        found.append(StudyRows(lab, run, study, table, codes, slices, arm))
+        found.append(StudyRows(lab, run, study, table, codes, slices, moments, arm))
     return found
 
 

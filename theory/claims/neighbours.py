@@ -47,8 +47,8 @@ CLAIMS = (
     Claim(
         "U2",
         "a wholly unknown relation is worse",
-        "A small share of Unknown rows that leaves a relation without known rows hurts that relation more "
-        "than twice the share spread evenly does.",
+        "A share of Unknown rows that leaves a relation without any known row hurts that relation more than "
+        "a share twice as large does when it is spread evenly.",
         papers.DANG,
         "crosstests",
         (
@@ -61,6 +61,7 @@ CLAIMS = (
             ),
         ),
         "The paper's contrast is 5% against 50%; shares of 25% and 50% are ours.",
+        mark="secondary",
     ),
     Claim(
         "U3",

@@ -35,7 +35,10 @@ CLAIMS = (
                 "best-known minus lesser-known half at the early stop",
                 gap(),
                 published=Published(
-                    5, 10, "paper", "abstract, overall (single rows: PopQA-Controlled 7.1, MMLU-History 5.8)"
+                    5,
+                    10,
+                    "paper",
+                    "abstract, overall (single rows, secondary: PopQA-Controlled 7.1, MMLU-History 5.8)",
                 ),
             ),
             Part("the same at the end", gap(stop="end"), role="reported"),
@@ -84,6 +87,7 @@ CLAIMS = (
         ),
         "Rare facts at the floor before tuning cannot be hurt: read it with the untuned model's accuracy "
         "by popularity.",
+        mark="secondary",
     ),
     Claim(
         "A4",
@@ -125,8 +129,9 @@ CLAIMS = (
                 role="reported",
             ),
         ),
-        "The paper says that the Zipf exponent changes the gap; the direction was not to be read, so that "
+        "The gap is said to change with the Zipf exponent too; in which direction is not known, so that "
         "part does not decide.",
+        mark="recalled",
     ),
     Claim(
         "A6",
@@ -165,5 +170,6 @@ CLAIMS = (
                 role="reported",
             ),
         ),
+        mark="recalled",
     ),
 )

@@ -45,6 +45,7 @@ CLAIMS = (
             ),
         ),
         _FLOOR,
+        mark="secondary",
     ),
     Claim(
         "B2",
@@ -63,6 +64,7 @@ CLAIMS = (
             Part("gap in the farthest quarter", gap(split="graded", stratum="similarity=1"), role="reported"),
         ),
         _FLOOR + " C5 says the opposite of `vanishes`; X5 decides between them.",
+        mark="secondary",
     ),
     Claim(
         "B3",
@@ -120,8 +122,9 @@ CLAIMS = (
                 ),
             ),
         ),
-        _FLOOR + " For edges gained by known and lost by unknown rows alone, a union can never widen the "
-        "difference.",
+        _FLOOR + " Where known rows only add edges and unknown rows only lose some, merging one and the same "
+        "prompt into both can never widen the difference.",
+        mark="secondary",
     ),
     Claim(
         "B6",

@@ -63,7 +63,7 @@ CLAIMS = (
                 "accuracy per unit of Unknown share at the end",
                 _over_shares("end"),
                 "below",
-                published=published(-14, "maximal drop read off the linear fit, in distribution"),
+                published=published(-14, "about; the maximal drop in distribution"),
             ),
             Part("accuracy per unit of Unknown share at the early stop", _over_shares("early"), "below"),
         ),
@@ -160,7 +160,7 @@ CLAIMS = (
         ),
         "One fit a seed over all mixes and all recorded steps from a fifth of the last one on (before "
         "that a small model learns the format; the paper uses every epoch). R2 over correlated steps "
-        "cannot be tested at no effect and is reported only.",
+        "cannot be tested at no effect and is reported only, and so is `about as much`: the signs decide.",
     ),
     Claim(
         "C5",

@@ -126,5 +126,6 @@ CLAIMS = (
             ),
         ),
         "The quantity is not given in what was read of the paper; above chance is tested.",
+        mark="secondary",
     ),
 )

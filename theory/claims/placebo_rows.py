@@ -56,11 +56,11 @@ def to_table(it: Plan, values: Array, lab: str = "theory/R1-placebo", run: str =
 def itemise(
     table: Table, items: int, rng: np.random.Generator, *, shared: bool = True, spread: float = 0.3
 ) -> Table:
-    """Held-out accuracies as `items` right-or-wrong results each, of items of unequal difficulty.
+    """Held-out accuracies over all items as `items` right-or-wrong results each, of unequal difficulty.
 
     The items are the same in all seeds, or (`shared` false) every seed has its own.
     """
-    held_out = table.mask(metric="accuracy") & ~table.mask(split=("dev", "train"))
+    held_out = table.mask(metric="accuracy", stratum="all") & ~table.mask(split=("dev", "train"))
     rows, rest = table.take(held_out), table.take(~held_out)
     difficulty = rng.uniform(-spread, spread, items)
     p = np.clip(rows.numbers["value"][:, None] + difficulty - difficulty.mean(), 0, 1)

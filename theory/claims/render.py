@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import math
+import textwrap
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from theory.claims.base import LEVEL
@@ -15,37 +17,39 @@ if TYPE_CHECKING:
     from theory.claims.scoreboard import PartVerdict, Scoreboard, Verdict
     from theory.intervals import Interval
 
-COLUMNS = ("claim", "lab", "verdict", "held", "effect [95% interval]", "seeds", "paper", "remark")
+COLUMNS = ("claim", "lab", "verdict", "held", "effect [95% interval]", "seeds", "paper")
+WIDTH = 110  # of remarks, which stand below their line
 RIGHT = {"held", "seeds"}
 ANSWERS = ("reproduced", "contradicted", "inconclusive", "missing")
-FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-)  # a spreadsheet takes a cell that starts like this for a formula
+# a spreadsheet takes a cell that starts like this for a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def to_text(board: Scoreboard, parts: bool = False) -> str:
-    """Columns for a person: the effect is the claim's first part, `held` counts supported deciding parts."""
+    """Columns for a person: the effect is the claim's first part, `held` counts supported deciding parts.
+
+    The laboratory has a column only if there are several.
+    """
     runs = Counter((verdict.claim.id, verdict.lab) for verdict in board.verdicts)
-    rows: list[tuple[str, ...]] = [COLUMNS]
+    labs = list(dict.fromkeys(verdict.lab for verdict in board.verdicts))
+    alone = len(labs) == 1 and max(runs.values()) == 1
+    rows: list[tuple[tuple[str, ...], str]] = [(COLUMNS, "")]
     for verdict in board.verdicts:
         held, of = verdict.held
         title = f"{verdict.claim.id} {verdict.claim.title}"
         lab = f"{verdict.lab} {verdict.run}" if runs[verdict.claim.id, verdict.lab] > 1 else verdict.lab
-        rows.append((title, lab, verdict.answer, f"{held}/{of}", *_numbers(verdict.parts[0]), verdict.reason))
+        cells = (title, lab, verdict.answer, f"{held}/{of}", *_numbers(verdict.parts[0]))
+        rows.append((cells, verdict.reason))
         if parts:
-            rows += [("", "", part.outcome, "", *_numbers(part), _remark(part)) for part in verdict.parts]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS) - 1)]
+            rows += [(("", "", part.outcome, "", *_numbers(part)), _remark(part)) for part in verdict.parts]
+    shown = [i for i, name in enumerate(COLUMNS) if not (alone and name == "lab")]
+    widths = {i: max(len(cells[i]) for cells, _ in rows) for i in shown}
     counts = Counter[str](verdict.answer for verdict in board.verdicts)
     return "\n".join(
         [
-            *(_line(row, widths) for row in rows),
+            *(line for cells, remark in rows for line in (_line(cells, widths), *_below(remark))),
             "",
+            *([f"Laboratory: {labs[0]}."] if alone else []),
             ", ".join(f"{counts[answer]} {answer}" for answer in ANSWERS) + ".",
             f"Two-sided {LEVEL:.0%} over seeds after Holm's correction within each family (letter) of a run.",
             "Effect: the claim's first part. Paper: its number; ~ our interval meets it, ! it does not.",
@@ -83,11 +87,20 @@ def safe(value: object) -> object:
     return "" if value is None else value
 
 
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    cells = [
-        x.rjust(w) if name in RIGHT else x.ljust(w) for x, w, name in zip(row, widths, COLUMNS, strict=False)
-    ]
-    return "  ".join([*cells, row[-1]]).rstrip()
+def _line(cells: tuple[str, ...], widths: Mapping[int, int]) -> str:
+    padded = (cells[i].rjust(w) if COLUMNS[i] in RIGHT else cells[i].ljust(w) for i, w in widths.items())
+    return "  ".join(padded).rstrip()
+
+
+def _below(remark: str) -> list[str]:
+    return textwrap.wrap(
+        remark,
+        WIDTH,
+        initial_indent="     ",
+        subsequent_indent="       ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _numbers(part: PartVerdict) -> tuple[str, str, str]:
@@ -103,7 +116,7 @@ def _numbers(part: PartVerdict) -> tuple[str, str, str]:
 def _remark(part: PartVerdict) -> str:
     rule = f" ({part.part.rule})" if part.part.role != "reported" else ""
     note = f"no rows with {part.missing[0]}" if part.missing else part.note
-    return f"  {part.part.name}{rule}{f': {note}' if note else ''}"
+    return f"{part.part.name}{rule}{f': {note}' if note else ''}"
 
 
 def _effect(interval: Interval) -> str:
@@ -130,6 +143,7 @@ def _flat(verdict: Verdict) -> dict[str, Any]:
         "claim": verdict.claim.id,
         "title": verdict.claim.title,
         "paper": verdict.claim.paper.short,
+        "mark": verdict.claim.mark,
         "study": verdict.claim.study,
         "lab": verdict.lab,
         "run": verdict.run,

@@ -48,6 +48,7 @@ class PartVerdict:
 
     part: Part
     outcome: Outcome
+    seeds: int = 0
     interval: Interval | None = None
     bootstrap: Interval | None = None
     p: float = float("nan")
@@ -57,10 +58,6 @@ class PartVerdict:
     overlaps: bool | None = None
     missing: tuple[str, ...] = ()
     note: str = ""
-
-    @property
-    def seeds(self) -> int:
-        return self.interval.n if self.interval else 0
 
 
 @dataclass(frozen=True)
@@ -167,12 +164,13 @@ def _examine(part: Part, measured: Measured, bootstrap: Interval | None) -> Part
         few = f"{n} paired {'seed' if n == 1 else 'seeds'}, {MIN_SEEDS} are needed"
         interval = _scaled(_interval(measured), part.scale) if n else None
         note = "; ".join(filter(None, (few, unpaired)))
-        return PartVerdict(part, "reported" if reported else "too few seeds", interval, note=note)
+        return PartVerdict(part, "reported" if reported else "too few seeds", n, interval, note=note)
     interval, number = _interval(measured), part.published
     scaled = _scaled(interval, part.scale)
     return PartVerdict(
         part,
         "reported" if reported else "open",
+        n,
         scaled,
         _scaled(bootstrap, part.scale),
         interval.pvalue(float(boundary(part, interval.mean))),

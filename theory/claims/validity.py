@@ -27,6 +27,7 @@ CLAIMS = (
                 role="reported",
             ),
         ),
+        mark="ours",
     ),
     Claim(
         "V2",
@@ -48,6 +49,7 @@ CLAIMS = (
                 role="reported",
             ),
         ),
+        mark="ours",
     ),
     Claim(
         "V3",
@@ -69,5 +71,6 @@ CLAIMS = (
                 role="reported",
             ),
         ),
+        mark="ours",
     ),
 )

@@ -147,5 +147,5 @@ DENSE = Measurement(
     run,
     tuple(_pilot()),
     worth_drawing=True,
-    cost=90.0,
+    cost=50.0,
 )

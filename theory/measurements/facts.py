@@ -28,9 +28,7 @@ PRETRAINING, SETS, FINE_TUNING, DRAWING = range(4)  # streams of random numbers 
 
 @dataclass(frozen=True)
 class Setting:
-    """Size and shape of the facts; `level`: how many times likelier the first half is (two-level), else Zipf
-    with `zipf`.
-    """
+    """Size and shape of the facts. Two-level: half of the subjects are `level` times likelier; Zipf: exponent `zipf`."""
 
     subjects: int = 400
     relations: int = 4
@@ -45,9 +43,7 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """One world a seed: `answers` (S, facts), and `frequency` (S, subjects), the chance of each subject in
-    pretraining.
-    """
+    """One world a seed: `answers` (S, facts); `frequency` (S, subjects), each subject's chance in pretraining."""
 
     setting: Setting
     seeds: tuple[int, ...]
@@ -109,9 +105,7 @@ class Facts:
 
 
 def make_facts(setting: Setting, seeds: Sequence[int]) -> Facts:
-    """Draws answers, and under Zipf which ranks are held out; the same seed gives the same facts in any
-    company.
-    """
+    """Draws answers, and under Zipf which ranks are held out; the same seed gives the same facts in any company."""
     n, relations = setting.subjects, setting.relations
     half = n // 2
     held = round(setting.held_out * half)
@@ -139,9 +133,7 @@ def make_facts(setting: Setting, seeds: Sequence[int]) -> Facts:
 
 
 def pretrain(facts: Facts, recipe: Recipe, pool: int | None = None) -> Tables:
-    """One-hot tables, in single precision, pretrained on statements sampled by the frequency of their
-    subject.
-    """
+    """One-hot tables, in single precision, pretrained on statements sampled by the frequency of their subject."""
     s = facts.setting
     model = tables(len(facts.seeds), facts.tokens, facts.askers, s.relations * s.pool, pool, np.float32)
     return train(model, facts.statements, pretraining_batches(facts, recipe), recipe)[0]

@@ -56,5 +56,5 @@ KNOB = Measurement(
     run,
     (_at(400, 0, 2.8), _at(400, 2, 10.4), _at(150, 0, 8.1), _at(150, 2, 2.6)),
     worth_drawing=True,
-    cost=25.0,
+    cost=35.0,
 )

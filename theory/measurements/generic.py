@@ -67,5 +67,5 @@ GENERIC = Measurement(
         _at("all", "lesser generic", 63.0, 1.2),
     ),
     worth_drawing=True,
-    cost=4.0,
+    cost=2.0,
 )

@@ -74,7 +74,7 @@ GRAPH_GAP = Measurement(
     ("dim", "theta", "rows", "prompt", "expected", *INTERVAL),
     run,
     worth_drawing=True,
-    cost=8.0,
+    cost=0.5,
 )
 GRAPH_FIT = Measurement(
     "graph_gap_fit",

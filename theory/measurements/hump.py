@@ -103,5 +103,5 @@ QUARTILES = Measurement(
     run,
     tuple(_pilot()),
     worth_drawing=True,
-    cost=12.0,
+    cost=6.0,
 )

@@ -37,7 +37,7 @@ MONOFACTS = Measurement(
     ("seed", *COLUMNS),
     run,
     worth_drawing=True,
-    cost=6.0,
+    cost=4.0,
 )
 MONOFACT_FIT = Measurement(
     "monofact_fit",

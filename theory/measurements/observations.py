@@ -168,8 +168,8 @@ def _across(metric: str, values: Array, n: int) -> dict[tuple[str, str, str], tu
 
 SOURCES = (
     Source("theory/R0", flow_records, "flow_records"),
-    Source(ONE_HOT, one_hot_records, "observations", 25.0),
+    Source(ONE_HOT, one_hot_records, "observations", 18.0),
     Source(SGD, sgd_records, "observations", 5.0),
     Source(ONE_HOT, across_records, "confound"),
-    Source(DENSE, dense_records, "dense", 40.0),
+    Source(DENSE, dense_records, "dense", 20.0),
 )

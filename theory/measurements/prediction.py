@@ -260,7 +260,7 @@ PREDICTION = Measurement(
         _pilot("accuracy, measured values, noise 0.4", 0.5, "mean absolute error"),
         _pilot("accuracy, one big step", 0.479),
     ),
-    cost=60.0,
+    cost=15.0,
 )
 PREDICTION_POINTS = Measurement(
     "prediction_points",
@@ -268,4 +268,5 @@ PREDICTION_POINTS = Measurement(
     COLUMNS,
     points,
     worth_drawing=True,
+    cost=0.1,
 )

@@ -131,5 +131,5 @@ PRUNING = Measurement(
         _at("top-3 answers among harmless unknown", 390, 5.0, 0.5),
     ),
     worth_drawing=True,
-    cost=30.0,
+    cost=6.0,
 )

@@ -189,7 +189,7 @@ LAW = Measurement(
     ("relations", "steps", "attention", "over", "statistic", *INTERVAL),
     run,
     _pilot(),
-    cost=60.0,
+    cost=46.0,
 )
 LAW_CURVE = Measurement(
     "salience_curve",
@@ -197,4 +197,5 @@ LAW_CURVE = Measurement(
     ("relations", "steps", "attention", "rank", "frequency", "law", *INTERVAL),
     curve,
     worth_drawing=True,
+    cost=1.0,
 )

@@ -179,7 +179,7 @@ LINE = Measurement(
         ),
     ),
     worth_drawing=True,
-    cost=20.0,
+    cost=11.0,
 )
 LINE_FIT = Measurement(
     "slick_fit",

@@ -122,7 +122,7 @@ STOPPING = Measurement(
         _at("held-out known", 160, 80.4),
     ),
     worth_drawing=True,
-    cost=3.0,
+    cost=2.0,
 )
 TURNAROUND = Measurement(
     "turnaround",
@@ -142,4 +142,5 @@ TURNAROUND = Measurement(
         ),
     ),
     worth_drawing=True,
+    cost=2.0,
 )

@@ -23,18 +23,14 @@ METRICS = ("accuracy", "attention_subject", "margin", "p_correct", "error_prior_
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """Questions with strata: masks (seeds, questions) by name; `generic` are the commonest answers of the
-    relations.
-    """
+    """Questions with strata: masks (seeds, questions) by name; `generic` are the commonest answers of the relations."""
 
     questions: Prompts
     strata: Mapping[str, Mask]
     generic: Index  # (seeds, questions)
 
     def grade(self, model: Model, metrics: Sequence[str] = METRICS) -> Grades:
-        """Mean of each metric in each stratum, one value a seed: fractions, and A_s - A_r in nats; nan if
-        empty.
-        """
+        """Mean of each metric in each stratum, one value a seed: fractions, and A_s - A_r in nats; nan if empty."""
         result = read(*model.forward(self.questions), self.questions.answers)
         return self.marks(result, metrics, model if "margin" in metrics else None)
 
@@ -74,30 +70,19 @@ def exam_on(facts: Facts, chosen: Index, strata: Mapping[str, Mask]) -> Exam:
 
 
 def held_out_exam(facts: Facts, known: Mask) -> Exam:
-    """The held-out facts: all, known, popular and rare ones; and the same for each half of the subjects,
-    the first for testing, the other for choosing when to stop (dev).
-    """
+    """The held-out facts: all, those known before tuning, popular ones and rare ones."""
     popular = facts.popular_fact
-    test = np.arange(facts.n) // facts.setting.relations % 2 == 0
     strata = {
-        "all": np.ones_like(test),
+        "all": np.ones_like(popular),
         "known": known,
         "popularity=high": popular,
         "popularity=low": ~popular,
     }
-    halves = {f"test {name}": mask & test for name, mask in strata.items()} | {"dev all": ~test}
-    return exam_on(facts, facts.test, strata | halves)
-
-
-def numbers(mask: Mask) -> list[Index]:
-    """The fact numbers of every seed's row of a mask (seeds, facts)."""
-    return [np.flatnonzero(row) for row in mask]
+    return exam_on(facts, facts.test, strata)
 
 
 def half_sets(facts: Facts) -> dict[str, list[Index]]:
-    """The best-known half (by frequency), the lesser-known half, all, and a random half of the trainable
-    facts.
-    """
+    """The best-known half (by frequency), the lesser-known half, all, and a random half of the trainable facts."""
     seeds, open_ = len(facts.seeds), ~facts.held_out_fact
     every = np.flatnonzero(open_)
     mixed = [np.sort(_rng(seed).permutation(every)[: len(every) // 2]) for seed in facts.seeds]

@@ -180,5 +180,5 @@ WINDOW = Measurement(
     run,
     tuple(_pilot()),
     worth_drawing=True,
-    cost=40.0,
+    cost=45.0,
 )
