@@ -95,6 +95,10 @@ class Claims:
     """Claims to evaluate, such as A1 C4; all of them if none is named."""
     output: MaybeOut = None
     """Folder for scoreboard.json and scoreboard.csv; beside the first records file if not given."""
+    arm: str = ""
+    """Arm that claims without one of their own are put to; the run's primary arm if not given."""
+    parts: bool = False
+    """Print every part of every claim below it."""
     json: bool = False
     """Print JSON instead of the table."""
 
@@ -106,8 +110,8 @@ class Claims:
             raise TheoryError(
                 "claims: expected one or more records.jsonl files, or - for standard input; got none"
             )
-        board = evaluate(read_records(*self.records), self.only or None)
-        print(board.to_json() if self.json else board.to_text())
+        board = evaluate(read_records(*self.records), self.only or None, self.arm)
+        print(board.to_json().rstrip() if self.json else board.to_text(self.parts))
         first = self.records[0]
         folder = self.output or (None if first == "-" else Path(first).parent)
         if folder is not None:

@@ -93,7 +93,9 @@ class WorldSpec:
         if self.n_facts > MAX_FACTS:
             raise _refuse("subjects", f"a world of at most {MAX_FACTS:,} facts", f"one of {self.n_facts:,}")
         if self.n_answers > MAX_FACTS:
-            raise _refuse("answers", f"a world of at most {MAX_FACTS:,} answers", f"one of {self.n_answers:,}")
+            raise _refuse(
+                "answers", f"a world of at most {MAX_FACTS:,} answers", f"one of {self.n_answers:,}"
+            )
         per_type = (1 - self.unseen) * self.plain + (1 - self.derived_share_unseen) * self.derived
         if (kept := per_type * self.types * self.subjects) < 1:
             wanted = (

@@ -357,3 +357,14 @@ def test_an_empty_scoreboard_can_be_written() -> None:
     assert Scoreboard(()).to_csv() == ""
     assert json.loads(Scoreboard(()).to_json())["verdicts"] == []
     assert "0 reproduced" in Scoreboard(()).to_text()
+
+
+def test_claims_whose_study_nobody_ran_share_a_line() -> None:
+    table = planted([CLAIMS["A1"]], "claimed")
+    text = evaluate(table).to_text()
+    assert "No rows with study=prompts: B1, B2, B3, B4, B5, B6, B7." in text
+    assert not any(line.startswith("B1") for line in text.splitlines())
+    assert any(line.startswith("A4") and "missing" in line for line in text.splitlines())
+    alone = evaluate(table, ["B1"]).to_text()
+    assert any(line.startswith("B1") and "missing" in line for line in alone.splitlines())
+    assert "No rows with study=" not in alone

@@ -72,8 +72,8 @@ CLAIMS = (
     Claim(
         "C2",
         "Unknown rows are fitted late",
-        "Unknown rows are fitted much later than Known ones: at the early stop most Known and few Unknown "
-        "rows are fitted.",
+        "Unknown rows are fitted later than Known ones, so much later that at the early stop most Known and "
+        "few Unknown rows are fitted.",
         papers.C,
         "slick",
         (
@@ -127,7 +127,7 @@ CLAIMS = (
         "C4",
         "accuracy is linear in what is fitted",
         "Accuracy is a linear function of the shares of fitted Known rows (which help) and fitted Unknown "
-        "rows (which hurt about as much).",
+        "rows (which hurt). The paper's two slopes are about equal in size, which is reported and not decided.",
         papers.C,
         "slick",
         (

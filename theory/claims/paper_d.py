@@ -87,8 +87,8 @@ CLAIMS = (
     Claim(
         "D4",
         "the benefit carries to other domains",
-        "The benefit of filtering generated text by the model's own belief holds in every domain, also "
-        "one that was not trained on.",
+        "The benefit of filtering generated text by the model's own belief holds in the domain trained "
+        "on and in one that was not.",
         papers.D,
         "beliefs",
         (

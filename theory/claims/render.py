@@ -28,13 +28,17 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def to_text(board: Scoreboard, parts: bool = False) -> str:
     """Columns for a person: the effect is the claim's first part, `held` counts supported deciding parts.
 
-    The laboratory has a column only if there are several.
+    The laboratory has a column only if there are several; claims whose study nobody ran share a line a study.
     """
     runs = Counter((verdict.claim.id, verdict.lab) for verdict in board.verdicts)
     labs = list(dict.fromkeys(verdict.lab for verdict in board.verdicts))
     alone = len(labs) == 1 and max(runs.values()) == 1
     rows: list[tuple[tuple[str, ...], str]] = [(COLUMNS, "")]
+    unasked: dict[str, dict[str, None]] = {}
     for verdict in board.verdicts:
+        if verdict.unwritten and len(board.verdicts) > 1:
+            unasked.setdefault(verdict.claim.study, {})[verdict.claim.id] = None
+            continue
         held, of = verdict.held
         title = f"{verdict.claim.id} {verdict.claim.title}"
         lab = f"{verdict.lab} {verdict.run}" if runs[verdict.claim.id, verdict.lab] > 1 else verdict.lab
@@ -49,6 +53,7 @@ def to_text(board: Scoreboard, parts: bool = False) -> str:
         [
             *(line for cells, remark in rows for line in (_line(cells, widths), *_below(remark))),
             "",
+            *(f"No rows with study={study}: {', '.join(claims)}." for study, claims in unasked.items()),
             *([f"Laboratory: {labs[0]}."] if alone else []),
             ", ".join(f"{counts[answer]} {answer}" for answer in ANSWERS) + ".",
             f"Two-sided {LEVEL:.0%} over seeds after Holm's correction within each family (letter) of a run.",

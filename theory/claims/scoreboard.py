@@ -83,6 +83,11 @@ class Verdict:
         """Every filter of a deciding part that found no rows, once."""
         return tuple(dict.fromkeys(w for p in self.parts if p.outcome == "missing" for w in p.missing))
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether the laboratory has no rows at all of the claim's study."""
+        return self.missing == (f"study={self.claim.study}",)
+
 
 @dataclass(frozen=True)
 class Scoreboard:

@@ -10,6 +10,7 @@ from theory.claims.paper_b import KNOWN, gap
 NO_COPYING = "overlap=no"
 SAME_SUPPORT = "answer=both|neither|both-or-neither"
 NO_GUESSING = "dominant=no"
+NOT_GUESSABLE = "guessable=no"
 
 CLAIMS = (
     Claim(
@@ -55,11 +56,12 @@ CLAIMS = (
         "V3",
         "not only guessing",
         "Known rows beat unknown rows also where the right answer is not one of the relation's two most "
-        "frequent guesses.",
+        "frequent guesses, and in relations that cannot be answered by guessing.",
         papers.OURS,
         "validity",
         (
             Part("gap at the end, answers that are no dominant guess", gap(stratum=NO_GUESSING)),
+            Part("gap at the end, relations beyond guessing", gap(stratum=NOT_GUESSABLE), role="if present"),
             Part(
                 "gap at the early stop, answers that are no dominant guess",
                 gap(stratum=NO_GUESSING, stop="early"),

@@ -114,7 +114,8 @@ TRAINED_ON: Mapping[str, str] = {
         "generated+belief"
     ),
     "<text>+<filter>+<filter>": "two filters, one after the other; `random` comes last",
-    "across": "no single set: a statistic over several training sets of the run, named by its metric",
+    "across": "no single set: a statistic over several training sets of the run, named by its metric; all those of a "
+    "seed stand at one step",
 }
 
 PROMPTS: Mapping[str, str] = {
@@ -160,6 +161,10 @@ STRATA: Mapping[str, Mapping[str, str]] = {
     "dominant": {
         "yes": "one of the relation's two most frequent greedy answers before tuning",
         "no": "any other",
+    },
+    "guessable": {
+        "yes": "relations in which answers permuted at random are right at least half as often as the untuned model's",
+        "no": "the others",
     },
     "relation": {"affected": "relations wholly Unknown in the `concentrated` set", "other": "the rest"},
     "similarity": {

@@ -28,7 +28,7 @@ PRETRAINING, SETS, FINE_TUNING, DRAWING = range(4)  # streams of random numbers 
 
 @dataclass(frozen=True)
 class Setting:
-    """Size and shape of the facts. Two-level: half of the subjects are `level` times likelier; Zipf: exponent `zipf`."""
+    """Size and shape of the facts. Two-level: half of the subjects are `level` times likelier; else Zipf `zipf`."""
 
     subjects: int = 400
     relations: int = 4

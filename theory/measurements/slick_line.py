@@ -3,8 +3,8 @@
 Flow: 300 known facts a seed (salience uniform from 1 to 5), unknown ones (salience 0, answers in exact proportion to
 the prior) and 2,000 held-out ones (0.5 to 5.5), from u = 0; T is learning rate x steps. Adam: the one-hot set-up of
 the window, sets of 200 facts; T is the step. Unknown facts are those answered wrong before tuning as [s, r]. Known
-ones are answered right, and are either of the frequent half, or any: those of the rare half that are right before
-tuning mostly are so by a generic answer, and the set's answers are skewed by them.
+ones are answered right, and are either of the frequent half (the reading that meets the pilot study's numbers), or
+any: those of the rare half that are right before tuning mostly are so by a generic answer, and skew the set's answers.
 """
 
 from __future__ import annotations
