@@ -33,7 +33,12 @@ def test_claims_prints_the_scoreboard_and_writes_it_beside_the_records(cli, plan
     rows = list(csv.DictReader((planted.parent / "scoreboard.csv").read_text().splitlines()))
     assert list(dict.fromkeys(row["claim"] for row in rows)) == ["A1", "A7"]
     assert json.loads((planted.parent / "scoreboard.json").read_text())
-    assert sorted(os.listdir(planted.parent)) == ["records.jsonl", "scoreboard.csv", "scoreboard.json"]
+    assert sorted(os.listdir(planted.parent)) == [
+        "records.jsonl",
+        "scoreboard.csv",
+        "scoreboard.json",
+        "scoreboard.md",
+    ]
 
 
 def test_claims_reads_standard_input_and_writes_nothing_unless_told_where(cli, planted, tmp_path):

@@ -277,8 +277,13 @@ def test_mixed_rows_fall_back_to_seeds() -> None:
 def test_what_is_written(tmp_path) -> None:
     board = evaluate(planted([CLAIMS["A1"], CLAIMS["C1"]], "claimed"), ["A1", "C1", "C2"])
     paths = board.write(tmp_path / "new" / "folder")
-    assert [path.name for path in paths] == ["scoreboard.json", "scoreboard.csv"]
-    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["scoreboard.csv", "scoreboard.json"]
+    names = ["scoreboard.json", "scoreboard.csv", "scoreboard.md"]
+    assert [path.name for path in paths] == names
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(names)
+    page = paths[2].read_text().splitlines()
+    assert page[0] == "| claim | paper | theory/R1-placebo |"
+    assert page[2].startswith("| A1 lesser-known rows hurt | 5 to 10 (paper) | reproduced, ")
+    assert [line[2:4] for line in page[2:]] == ["A1", "C1"]
     content = json.loads(paths[0].read_text())
     assert [v["claim"] for v in content["verdicts"]] == ["A1", "C1", "C2"]
     assert content["level"] == 0.05
@@ -368,3 +373,19 @@ def test_claims_whose_study_nobody_ran_share_a_line() -> None:
     alone = evaluate(table, ["B1"]).to_text()
     assert any(line.startswith("B1") and "missing" in line for line in alone.splitlines())
     assert "No rows with study=" not in alone
+
+
+def test_the_page_shows_the_part_that_settled_the_verdict() -> None:
+    """A4's first part holds and its second is opposed: the page names the second, with its numbers."""
+    claim = CLAIMS["A4"]
+    it = plan([claim], "claimed")
+    values = draw(it, np.random.default_rng(0), 1, 12, QUIET)[0]
+    best = [
+        k for k, (_, cell) in enumerate(it.keys) if cell.trained_on == "best" and cell.metric != "accuracy"
+    ]
+    values[:, best] -= 0.5
+    verdict = only(evaluate(to_table(it, values), [claim]))
+    assert [part.outcome for part in verdict.parts[:2]] == ["supported", "opposed"]
+    page = Scoreboard((verdict,)).to_markdown()
+    opposed = verdict.parts[1]
+    assert f"**contradicted**, {opposed.part.name}: {opposed.interval.mean:.1f} [" in page

@@ -62,6 +62,29 @@ def to_text(board: Scoreboard, parts: bool = False) -> str:
     )
 
 
+def to_markdown(board: Scoreboard) -> str:
+    """Claims x laboratories for a page: verdict, effect and interval of the part that settled it, the paper's number.
+
+    A part is named unless it is the claim's first. Claims that no laboratory has rows for are left out.
+    """
+    told = [v for v in board.verdicts if v.answer != "missing"]
+    labs = list(dict.fromkeys(verdict.lab for verdict in told))
+    cells: dict[str, dict[str, list[str]]] = {}
+    for verdict in told:
+        part = _settling(verdict)
+        name = "" if part is verdict.parts[0] else f"{part.part.name}: "
+        said = "**contradicted**" if verdict.answer == "contradicted" else verdict.answer
+        cell = f"{said}, {name}{_numbers(part)[0]}"
+        cells.setdefault(verdict.claim.id, {}).setdefault(verdict.lab, []).append(cell)
+    lines = ["| claim | paper | " + " | ".join(labs) + " |", "|---" * (len(labs) + 2) + "|"]
+    for claim, found in cells.items():
+        about = next(verdict for verdict in told if verdict.claim.id == claim)
+        number = about.parts[0].part.published or ""
+        columns = ("; ".join(found.get(lab, [])) for lab in labs)
+        lines.append(f"| {claim} {about.claim.title} | {number} | " + " | ".join(columns) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def to_json(board: Scoreboard) -> str:
     """Everything, numbers in the unit named; null where there is none."""
     content = {
@@ -90,6 +113,12 @@ def safe(value: object) -> object:
     if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
         return "'" + value
     return "" if value is None else value
+
+
+def _settling(verdict: Verdict) -> PartVerdict:
+    """The first part that the verdict follows from."""
+    wanted = {"contradicted": "opposed", "inconclusive": "open"}.get(verdict.answer, "")
+    return next((part for part in verdict.parts if part.outcome == wanted), verdict.parts[0])
 
 
 def _line(cells: tuple[str, ...], widths: Mapping[int, int]) -> str:

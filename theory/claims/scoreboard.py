@@ -113,12 +113,18 @@ class Scoreboard:
 
         return to_csv(self)
 
-    def write(self, folder: str | Path) -> tuple[Path, Path]:
-        """`scoreboard.json` and `scoreboard.csv` in `folder`, each whole or not at all."""
-        paths = Path(folder) / "scoreboard.json", Path(folder) / "scoreboard.csv"
-        for path, content in zip(paths, (self.to_json(), self.to_csv()), strict=True):
-            write_whole(path, content)
-        return paths
+    def to_markdown(self) -> str:
+        """Claims x laboratories, for a page."""
+        from theory.claims.render import to_markdown
+
+        return to_markdown(self)
+
+    def write(self, folder: str | Path) -> tuple[Path, ...]:
+        """`scoreboard.json`, `.csv` and `.md` in `folder`, each whole or not at all."""
+        contents = {"json": self.to_json(), "csv": self.to_csv(), "md": self.to_markdown()}
+        for kind, content in contents.items():
+            write_whole(Path(folder) / f"scoreboard.{kind}", content)
+        return tuple(Path(folder) / f"scoreboard.{kind}" for kind in contents)
 
 
 def evaluate(table: Table, claims: Iterable[str | Claim] | None = None, arm: str = "") -> Scoreboard:

@@ -115,7 +115,7 @@ def plan(seeds: tuple[int, ...], only: Sequence[str] | None) -> list[Job]:
 
 def _finished(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Done]]:
     """Jobs as they finish, in single-threaded processes, with a bar on stderr."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     bar = tqdm(total=round(sum(job.cost for job in jobs)), desc="measuring", file=sys.stderr, unit="part")
     with _single_threaded(), bar, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
