@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from pathlib import Path
 
 from theory.errors import TheoryError
 from theory.files import write_whole
+from theory.processes import deaf_to_ctrl_c
 from theory.theorems import THEOREMS, CheckResult, theorem
 
 _Job = tuple[str, int, int, str | None]
@@ -76,18 +75,7 @@ def _map(jobs: list[_Job], workers: int) -> list[CheckResult]:
     # Starting processes costs more than a small run gains.
     if workers == 1 or sum(job[1] for job in jobs) < 50_000:
         return [_run(job) for job in jobs]
-    with _deaf_to_ctrl_c():
+    with deaf_to_ctrl_c():
         pool = get_context("spawn").Pool(workers)
     with pool:
         return pool.map(_run, jobs, chunksize=1)
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started in the block leave Ctrl-C to their parent, also while they are still importing."""
-    resource_tracker.ensure_running()  # its start unblocks SIGINT, so it must not fall into the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -391,7 +391,7 @@ def test_files_do_not_depend_on_the_number_of_workers(tmp_path, capsys):
     assert manifest["seeds"] == [0, 1]
     assert set(manifest["tables"]) == set(only)
     assert set(manifest["seconds"]) == {"optimum", "phase", "graph_gap"}
-    assert {"python", "numpy", "scipy", "nameblind"} == set(manifest["versions"])
+    assert {"numpy", "scipy", "nameblind"} <= set(manifest["packages"])
     with open(tmp_path / "1" / "comparison.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["measurement"] for row in rows} == {"critical_fraction", "graph_gap_fit"}

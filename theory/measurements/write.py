@@ -6,15 +6,13 @@ import csv
 import io
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from theory.errors import TheoryError
@@ -22,10 +20,11 @@ from theory.files import write_whole
 from theory.measurements.base import COMPARISON, Row
 from theory.measurements.catalogue import MEASUREMENTS
 from theory.measurements.observations import SOURCES
+from theory.processes import deaf_to_ctrl_c, single_threaded
 from theory.records import Record, RecordWriter
+from theory.runs import environment
 
 RECORDS = "records"  # what `only` may name besides the measurements
-SINGLE = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -118,32 +117,24 @@ def _finished(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Done]]:
     from tqdm import tqdm
 
     bar = tqdm(total=round(sum(job.cost for job in jobs)), desc="measuring", file=sys.stderr, unit="part")
-    with _single_threaded(), bar, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[Done], Job] = {pool.submit(run_job, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                bar.set_postfix_str(futures[future].name)
-                bar.update(round(futures[future].cost))
-                yield futures[future], future.result()
-        except BaseException as problem:
-            problem.add_note(f"while measuring {bar.postfix}")
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started in here do their linear algebra on one thread, so that results do not depend on the cores."""
-    before = {name: os.environ.get(name) for name in SINGLE}
-    os.environ.update(dict.fromkeys(SINGLE, "1"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        yield
+        with single_threaded(), deaf_to_ctrl_c():
+            futures: dict[Future[Done], Job] = {pool.submit(run_job, job): job for job in jobs}
+        for future in as_completed(futures):
+            bar.set_postfix_str(futures[future].name)
+            bar.update(round(futures[future].cost))
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise OSError("a worker process was killed, perhaps for want of memory; try --workers 1") from None
+    except Exception as problem:
+        problem.add_note(f"while measuring {bar.postfix}")
+        raise
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for child in active_children():
+            child.terminate()
+        pool.shutdown(cancel_futures=True)
+        bar.close()
 
 
 def _checked(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -194,20 +185,9 @@ def _manifest(
         if name in tables
     }
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        **environment(),
         "seeds": list(seeds),
         "workers": workers,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "seconds": dict(seconds),
         "tables": about,
     }
-
-
-PACKAGES = ("nameblind", "numpy", "scipy")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
