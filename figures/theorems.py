@@ -91,8 +91,8 @@ def _reversal(rows: Columns) -> str:
     opens = rows["low"][order] > 0
     closes = rows["high"][order] < 0
     if opens.any() and closes[int(np.argmax(opens)) :].any():
-        return "The accuracy gap opens, then reverses (Adam)"
-    return "The accuracy gap opens (Adam)" if opens.any() else "The accuracy gap"
+        return "Gap opens, then reverses (Adam)"
+    return "Gap opens (Adam)" if opens.any() else "Accuracy gap"
 
 
 def _band(panel, rows: Columns, i: int, label: str) -> None:  # type: ignore[no-untyped-def]

@@ -1,5 +1,6 @@
 """Every command block in README works when pasted, in the order in which it stands there."""
 
+import csv
 import os
 import re
 import shutil
@@ -73,3 +74,34 @@ def test_python_blocks_run():
 def test_pictures_and_files_named_in_readme_exist():
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT):
         assert (ROOT / target).exists(), target
+
+
+def test_the_scoreboard_on_this_page_is_the_committed_one():
+    board = (ROOT / "theory" / "results" / "scoreboard.md").read_text(encoding="utf-8").strip()
+    between = re.search(r"<!-- theory/results/scoreboard.md -->\n(.*?)\n<!-- end -->", TEXT, flags=re.S)
+    assert between is not None
+    assert between[1] == board
+    with open(ROOT / "theory" / "results" / "scoreboard.csv", encoding="utf-8") as file:
+        verdicts = {(row["claim"], row["lab"]): row["verdict"] for row in csv.DictReader(file)}
+    header, _, *lines = board.splitlines()
+    labs = [cell.strip() for cell in header.split("|")[3:-1]]
+    for line in lines:
+        claim, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        for lab, cell in zip(labs, cells[1:], strict=True):
+            told = verdicts[claim.split()[0], lab]
+            assert cell.strip("*").startswith(told) if cell else told == "missing"
+
+
+def test_the_counts_on_this_page_are_those_of_the_comparison():
+    with open(ROOT / "theory" / "results" / "comparison.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with_interval = [row for row in rows if row["pilot_half"] != "nan"]
+    agree, differ = (sum(row["verdict"] == kind for row in rows) for kind in ("agrees", "differs"))
+    both = sum(row["verdict"] == "agrees" for row in with_interval)
+    text = " ".join(TEXT.split())
+    assert (
+        f"Of {len(rows)} numbers of the pilot study {agree} agree with ours by the rule in the code and {differ} differ"
+        in text
+    )
+    assert f"Of the {len(with_interval)} that have one, {both} agree." in text
+    assert not [row for row in rows if row["sign"] == "opposite" and row["verdict"] == "differs"]
