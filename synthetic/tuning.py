@@ -1,4 +1,5 @@
-"""Which tensors a fine-tuning may change: all, attention only, values and MLP only, or a low-rank adapter."""
+"""Which tensors a training may change: all, all but embeddings and norms, attention only, values and MLP only, or a
+low-rank adapter."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ import torch
 from synthetic.errors import SyntheticError
 from synthetic.model import LORA_A, LORA_B, LORA_SCALE, Weights
 
-Trainable = Literal["all", "attention", "values", "lora"]
+Trainable = Literal["all", "layers", "attention", "values", "lora"]
 _PARTS: dict[Trainable, tuple[str, ...]] = {
     "attention": ("q_proj.weight", "k_proj.weight"),
     "values": ("v_proj.weight", "o_proj.weight", "gate_proj.weight", "up_proj.weight", "down_proj.weight"),
     "lora": (LORA_A, LORA_B),
 }
+_PARTS["layers"] = _PARTS["attention"] + _PARTS["values"]
 
 
 def trainable_names(weights: Mapping[str, torch.Tensor], which: Trainable) -> tuple[str, ...]:
