@@ -52,7 +52,7 @@ def address(key: Mapping[str, Any], code: str) -> str:
 
 def _write(path: Path, arrays: Arrays) -> None:
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
+    np.savez(content, **arrays)
     body = content.getvalue()
     write_whole(path, hashlib.sha256(body).hexdigest().encode() + body)
 
