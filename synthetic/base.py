@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +14,14 @@ from synthetic.cache import Arrays, kept
 from synthetic.documents import write_documents
 from synthetic.errors import SyntheticError
 from synthetic.model import LlamaSpec, Weights, initialise
-from synthetic.setup import Setup
 from synthetic.train import train
 from synthetic.vocabulary import SPECIAL, Vocabulary
 from theory.world import World, make_world
+
+if TYPE_CHECKING:
+    from synthetic.setup import (
+        Setup,  # its code decides what is asked for, not what comes out: see `cache.kept`
+    )
 
 
 class Names(NamedTuple):

@@ -16,6 +16,68 @@ Out = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
 
 
 @dataclass(frozen=True)
+class Run:
+    """Run studies over rungs and seeds; what is finished is not done again. Exits 1 if some of it failed."""
+
+    profile: tyro.conf.Positional[str]
+    """quick (3 seeds), full (10 seeds) or paper (20 seeds, all rungs of the ladder)."""
+    studies: tuple[str, ...] = ()
+    """Which studies; all of them if none is named."""
+    rungs: tuple[str, ...] = ()
+    """Which rungs of the ladder, such as R1-mlp R2-2layer; those of the profile if none is named."""
+    seeds: tuple[int, ...] = ()
+    """How many (one number below 100; they start at 100), or the seeds themselves, such as 100 101."""
+    setup: Path | None = None
+    """A TOML or JSON file with fields of the setup to change, such as `[world] subjects = 300`."""
+    workers: int = 2
+    """Processes of one thread; the records do not depend on it."""
+    output: Out = Path("runs")
+    """Folder of the run folders."""
+    dry_run: bool = False
+    """Say what would be done, how long it would take and how much memory; write nothing."""
+
+    def run(self) -> int:
+        from synthetic.dry_run import describe
+        from synthetic.lab import run_lab
+        from synthetic.plan import make_plan, read_changes
+        from synthetic.profiles import fit_workers
+
+        changes = read_changes(self.setup) if self.setup else None
+        plan = make_plan(self.profile, self.studies, self.rungs, self.seeds, changes)
+        workers, remark = fit_workers(self.workers, plan.worker_mb)
+        if remark:
+            print(remark, file=sys.stderr)
+        if self.dry_run:
+            print(describe(plan, self.output, workers))
+            return 0
+        outcome = run_lab(plan, self.output, workers)
+        if outcome.board is not None:
+            print(outcome.board.to_text())
+            for path in outcome.board.write(self.output / f"scoreboard-{plan.hash}"):
+                print(f"wrote {path}", file=sys.stderr)
+        for path in outcome.records:
+            print(f"wrote {path}", file=sys.stderr)
+        return outcome.exit_code
+
+
+@dataclass(frozen=True)
+class Summarise:
+    """Keep what run folders say in a few small files: verdicts, what each seed said, and where it comes from."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, such as runs/salience-0a1b2c3d4e."""
+    output: Out
+    """Folder to write to."""
+
+    def run(self) -> int:
+        from synthetic.summary import summarise
+
+        for path in summarise(self.folders, self.output):
+            print(f"wrote {path}", file=sys.stderr)
+        return 0
+
+
+@dataclass(frozen=True)
 class MakePocket:
     """Make a pocket model: a tiny real Llama that has read a made-up world, as a folder that transformers opens."""
 
@@ -135,6 +197,8 @@ class Ask:
 
 
 COMMANDS: dict[str, type[Command]] = {
+    "run": Run,
+    "summarise": Summarise,
     "pocket": MakePocket,
     "probe": Probe,
     "ask": Ask,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from synthetic.errors import SyntheticError
 from synthetic.model import Weights
 from synthetic.order import plan
 from synthetic.rows import Rows, documents
-from synthetic.setup import Setup
 from synthetic.train import Trained, Watch, train
 from synthetic.train_spec import TrainSpec
 from synthetic.tuning import Trainable, merge_adapter
+
+if TYPE_CHECKING:
+    from synthetic.setup import Setup
 
 # How much faster parts are tuned than the whole network, so that all arms fit their rows in about as many steps.
 RATES: dict[Trainable, float] = {"all": 1.0, "layers": 1.0, "values": 1.0, "attention": 3.0, "lora": 3.0}

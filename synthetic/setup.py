@@ -9,7 +9,7 @@ from typing import Any
 
 from synthetic.errors import SyntheticError
 from synthetic.model import LlamaSpec
-from synthetic.profiles import DEFAULT_RUNG, PROFILES, RUNGS, choose
+from synthetic.profiles import ABLATIONS, DEFAULT_RUNG, PROFILES, RUNGS, choose
 from synthetic.text_spec import TextSpec
 from synthetic.train_spec import TrainSpec
 from theory.errors import TheoryError
@@ -86,6 +86,7 @@ class Setup:
     samples: int = 16  # samples of each, at this temperature from the top k; computed exactly
     temperature: float = 0.5
     top_k: int = 40
+    brief: bool = False  # only the arms that most claims rest on, for quick runs and ablations
 
     def __post_init__(self) -> None:
         slots = sorted(word for word in self.question.split() if "{" in word or "}" in word)
@@ -175,16 +176,24 @@ def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 DEFAULT = Setup()
-SIZES = {"quick": 1, "full": 1, "paper": 3}  # times the subjects of the default world, at equal exposures
+SIZES = {
+    "quick": 1 / 3,
+    "full": 1.0,
+    "paper": 3.0,
+}  # times the subjects of the default world, at equal exposures
 
 
 def setup_for(profile: str = "full", rung: str = DEFAULT_RUNG) -> Setup:
-    """The default world at one rung of the ladder, larger for `paper`."""
+    """The default world at one rung of the ladder or as one of its ablations; smaller with fewer arms for `quick`,
+    larger for `paper`."""
     choose("profile", [profile], list(PROFILES), ())
-    choose("rung", [rung], RUNGS, ())
+    choose("rung", [rung], (*RUNGS, *ABLATIONS), ())
     size = SIZES[profile]
-    world = replace(WORLD, subjects=size * WORLD.subjects, never_seen=size * WORLD.never_seen)
-    return _RUNGS[rung](replace(DEFAULT, world=world, rung=rung))
+    world = replace(WORLD, subjects=round(size * WORLD.subjects), never_seen=round(size * WORLD.never_seen))
+    setup = replace(DEFAULT, world=world, rung=rung, brief=rung in ABLATIONS)
+    if profile == "quick":
+        setup = replace(setup, brief=True, shots_from=0.1)  # of fewer subjects, as many to show
+    return _RUNGS[rung](setup)
 
 
 def variant(setup: Setup, pretraining: str) -> Setup:
@@ -211,10 +220,25 @@ def _fixed_embeddings(setup: Setup) -> Setup:
     return replace(setup, pretrain=replace(setup.pretrain, trainable="layers"))
 
 
+def _told(setup: Setup, **text: Any) -> Setup:
+    return replace(setup, text=replace(setup.text, **text))
+
+
+def _in_a_world(setup: Setup, **world: Any) -> Setup:
+    return replace(setup, world=replace(setup.world, **world))
+
+
 _RUNGS: Mapping[str, Callable[[Setup], Setup]] = {
-    "R1-onehot": _fixed_embeddings,
+    "R1-fixed": _fixed_embeddings,
     "R1-dense": lambda setup: _reshaped(setup, layers=1, hidden=0),
     "R1-mlp": lambda setup: _reshaped(setup, layers=1),
     "R2-2layer": lambda setup: setup,
     "R2-4layer": lambda setup: _reshaped(setup, layers=4),
+    "R2-2layer-flat": lambda setup: _in_a_world(setup, prior_exponent=0.0),  # all answers equally likely
+    "R2-2layer-seen": lambda setup: _in_a_world(setup, unseen=0.0),  # every fact is stated
+    "R2-2layer-plain": lambda setup: _told(
+        setup, templates=setup.text.templates[:1]
+    ),  # one sentence, one wording
+    "R2-2layer-wide": lambda setup: _reshaped(setup, width=128, hidden=352),
+    "R2-2layer-read": lambda setup: variant(setup, "pretrain:long"),  # twice the pretraining
 }

@@ -67,7 +67,7 @@ class Run:
         """Keep a finished part: its lines and, apart from them, the time it took and what else was measured."""
         write_whole(self.part(key), "".join(f"{line}\n" for line in lines))
         timing = {"part": key, "seconds": round(seconds, 3), **measured}
-        _append_line(self.folder / "timings.jsonl", json.dumps(timing))
+        append_line(self.folder / "timings.jsonl", json.dumps(timing))
 
     def assemble(self, keys: Sequence[str], name: str = "records.jsonl") -> Path:
         """Write records.jsonl (or `name`) from the parts `keys`, in that order; all of them must be there."""
@@ -85,7 +85,7 @@ def open_run(root: str | Path, study: str, config: Mapping[str, Any]) -> Iterato
         raise TheoryError(f"run: study {study!r}: expected letters, digits, '-', '_' and '.'")
     folder = Path(root) / run_id(study, config)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock"):
+    with locked(folder / ".lock"):
         for stale in [
             *folder.glob(".*.*"),
             *folder.glob("parts/.*"),
@@ -148,7 +148,7 @@ def _is_file_name(name: str) -> bool:
     return bool(name) and name[0] != "." and all(letter.isalnum() or letter in "-_." for letter in name)
 
 
-def _append_line(path: Path, line: str) -> None:
+def append_line(path: Path, line: str) -> None:
     """A whole line at the end of the file, or nothing; a line that a killed process tore is ended first."""
     with open(path, "ab+", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
@@ -170,7 +170,7 @@ def _version(name: str) -> str | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[IO[str]]:
+def locked(path: Path) -> Iterator[IO[str]]:
     with open(path, "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,85 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
-# The tests' own references too: several threads on tiny matrices wait for each other.
-torch.set_num_threads(1)
+torch.set_num_threads(
+    1
+)  # the tests' own references too: several threads on tiny matrices wait for each other
+
+TOYS = Path(__file__).parent / "toys"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _alive(pid: int) -> bool:
+    """Runs and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Drive:
+    """`python -m synthetic` with toy studies, in a process of its own."""
+
+    def environment(self, toy: str = "{}", pace: float = 0.0) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{TOYS}", "TOY": toy, "TOY_PACE": str(pace)}
+
+    def __call__(self, *words, toy="{}", pace=0.0, **options):
+        return subprocess.run(
+            self.words(*words),
+            env=self.environment(toy, pace),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **options,
+        )
+
+    def start(self, *words, toy="{}", pace=0.0):
+        return subprocess.Popen(
+            self.words(*words),
+            env=self.environment(toy, pace),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @staticmethod
+    def words(*words):
+        return [sys.executable, str(TOYS / "drive.py"), *map(str, words)]
+
+    @staticmethod
+    def workers(output: Path) -> list[int]:
+        """Workers that ever did something for this output folder and still live."""
+        path = output / "cache" / "workers"
+        pids = {int(line) for line in path.read_text().splitlines()} if path.exists() else set()
+        return [pid for pid in pids if _alive(pid)]
+
+
+@pytest.fixture
+def drive():
+    return Drive()
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """The registry holds toy studies."""
+    import synthetic.studies as registry
+
+    monkeypatch.syspath_prepend(str(TOYS))
+    for name, path in (("salience", "SALIENCE"), ("slick", "SLICK")):
+        monkeypatch.setitem(registry.STUDIES, name, f"toystudies:{path}")
+    for name in ("validity", "crosstests"):
+        monkeypatch.delitem(registry.STUDIES, name, raising=False)
+    monkeypatch.setattr(registry, "SETUP", "toystudies:setup_for")
+    monkeypatch.setattr(registry, "SETUP_FROM", "toystudies:setup_from")
+    monkeypatch.setattr(registry, "SHARED_SECONDS", "toystudies:shared_seconds")
+    monkeypatch.delenv("TOY", raising=False)
+    return registry
 
 
 @pytest.fixture(scope="session")

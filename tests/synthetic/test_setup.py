@@ -1,10 +1,10 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from synthetic.errors import SyntheticError
-from synthetic.profiles import PROFILES, RUNGS
+from synthetic.profiles import ABLATIONS, PROFILES, RUNGS
 from synthetic.setup import DEFAULT, SIZES, TEXT, WORLD, Setup, Shape, setup_for, setup_from, variant
 from synthetic.train_spec import TrainSpec
 
@@ -15,14 +15,15 @@ def test_every_profile_and_rung_has_a_setup_that_says_its_name():
             setup = setup_for(profile, rung)
             assert setup.rung == rung
             assert setup.lab == f"synthetic/{rung}"
-            assert setup.world.subjects == SIZES[profile] * WORLD.subjects
-            assert setup.world.never_seen == SIZES[profile] * WORLD.never_seen
+            assert setup.world.subjects == round(SIZES[profile] * WORLD.subjects)
+            assert setup.world.never_seen == round(SIZES[profile] * WORLD.never_seen) > 1
+            assert setup.brief == (profile == "quick")
     assert setup_for() == setup_for("full", "R2-2layer") == DEFAULT
 
 
 def test_rungs_differ_in_the_network_alone():
     two, four, mlp, dense, onehot = (
-        setup_for("full", rung) for rung in ("R2-2layer", "R2-4layer", "R1-mlp", "R1-dense", "R1-onehot")
+        setup_for("full", rung) for rung in ("R2-2layer", "R2-4layer", "R1-mlp", "R1-dense", "R1-fixed")
     )
     assert len({setup.world for setup in (two, four, mlp, dense, onehot)}) == 1
     assert (two.shape.layers, four.shape.layers) == (2, 4)
@@ -31,6 +32,26 @@ def test_rungs_differ_in_the_network_alone():
     assert (onehot.shape.layers, onehot.shape.hidden, onehot.shape.heads) == (1, 0, 1)
     assert onehot.pretrain.trainable == "layers"
     assert {s.pretrain.trainable for s in (two, four, mlp, dense)} == {"all"}
+
+
+def test_an_ablation_changes_one_thing():
+    changed = {
+        "flat": {"world"},
+        "seen": {"world"},
+        "plain": {"text"},
+        "wide": {"shape"},
+        "read": {"world"},
+    }
+    for rung in ABLATIONS:
+        setup = setup_for("full", rung)
+        assert setup.brief
+        other = {f.name for f in fields(setup) if getattr(setup, f.name) != getattr(DEFAULT, f.name)}
+        assert other == {"rung", "brief"} | changed[rung.rpartition("-")[2]]
+    flat, seen, plain, _, read = (setup_for("full", rung) for rung in ABLATIONS)
+    assert flat.world == replace(WORLD, prior_exponent=0.0)
+    assert seen.world == replace(WORLD, unseen=0.0)
+    assert plain.text == replace(TEXT, templates=TEXT.templates[:1])
+    assert read.world == replace(WORLD, mean_exposure=2 * WORLD.mean_exposure)
 
 
 def test_variants_change_the_exposures_alone():
@@ -60,7 +81,7 @@ def test_the_default_world_has_what_the_studies_need():
 
 
 @pytest.mark.parametrize(
-    "setup", [DEFAULT, setup_for("paper", "R1-onehot"), replace(DEFAULT, tune=TrainSpec(steps=7))]
+    "setup", [DEFAULT, setup_for("paper", "R1-fixed"), replace(DEFAULT, tune=TrainSpec(steps=7))]
 )
 def test_a_setup_survives_json(setup):
     text = setup.to_json()

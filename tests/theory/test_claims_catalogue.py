@@ -186,7 +186,7 @@ def test_vocabulary_templates() -> None:
     [
         ("trained_on", "mix:1.5", "trained_on='mix:1.5' is not a known name; expected one of none, best"),
         ("trained_on", "mix", "not a known name"),
-        ("prompt", "few:0", "prompt='few:0' is not a known name; expected one of zero, few:<k>"),
+        ("prompt", "few:0", "prompt='few:0' is not a known name; expected one of zero, own, few:<k>"),
         ("arm", "all@pretrain:medium", "not a known name"),
         ("stratum", "size=big", "stratum key 'size' is not known; expected all or one of popularity"),
         ("stratum", "overlap=maybe", "stratum overlap='maybe' is not known; expected yes, no"),

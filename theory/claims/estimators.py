@@ -20,15 +20,24 @@ FORMAT_SHARE = 0.2  # of the last step: before it a small model still learns the
 
 @dataclass(frozen=True)
 class Contrast:
-    """sum of weight x cell, within seed; also per item if all rows are items, the same ones in every cell."""
+    """sum of weight x cell, within seed; also per item if all rows are items, the same ones in every cell.
+
+    `read_words`: where all these rows exist under the prompt `own` too, in words that the untuned model has read, they
+    count instead. What the untuned model does with words that only tuning teaches says nothing of what it knows.
+    """
 
     terms: tuple[tuple[float, Cell], ...]
+    read_words: bool = False
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         return tuple(dict.fromkeys(cell for _, cell in self.terms))
 
     def measure(self, evidence: Evidence) -> Measured:
+        if self.read_words:
+            own = Contrast(tuple((weight, cell.at(prompt="own")) for weight, cell in self.terms))
+            if not (read := own.measure(evidence)).missing:
+                return read
         found = [evidence.series(cell) for _, cell in self.terms]
         if missing := _missing(found):
             return nothing(missing)
@@ -44,6 +53,11 @@ class Contrast:
 
 def level(cell: Cell) -> Contrast:
     return Contrast(((1.0, cell),))
+
+
+def in_read_words(contrast: Contrast) -> Contrast:
+    """In words that the untuned model has read, where the laboratory asked in both."""
+    return Contrast(contrast.terms, read_words=True)
 
 
 def difference(high: Cell, low: Cell) -> Contrast:

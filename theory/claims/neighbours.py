@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from theory.claims import papers
 from theory.claims.base import Cell, Claim, Part
-from theory.claims.estimators import difference, difference_of_differences, level
+from theory.claims.estimators import difference, difference_of_differences, in_read_words, level
 
 DESIGNATED = Cell("designated_answer_rate", "relabel:shifted", split="unseen")
 GENERATED = Cell("claim_precision", "generated")
@@ -73,7 +73,7 @@ CLAIMS = (
         (
             Part(
                 "change along the common direction beyond chance",
-                level(Cell("common_shift_excess", "lesser")),
+                in_read_words(level(Cell("common_shift_excess", "lesser"))),
             ),
             Part(
                 "accuracy regained by taking the shift out",

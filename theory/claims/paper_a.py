@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from theory.claims import papers
 from theory.claims.base import MARGIN, Cell, Claim, Part, Published, published
-from theory.claims.estimators import Contrast, difference, difference_of_differences, level
+from theory.claims.estimators import (
+    Contrast,
+    difference,
+    difference_of_differences,
+    in_read_words,
+    level,
+)
 
 BEST = Cell("accuracy", "best", "early")
 LESSER = BEST.at(trained_on="lesser")
@@ -19,7 +25,7 @@ def gap(**where: str) -> Contrast:
 
 def _attention(trained_on: str) -> Contrast:
     tuned = Cell("attention_subject", trained_on, "early")
-    return difference(tuned, tuned.at(trained_on="none", arm="base", stop="end"))
+    return in_read_words(difference(tuned, tuned.at(trained_on="none", arm="base", stop="end")))
 
 
 CLAIMS = (
@@ -105,6 +111,8 @@ CLAIMS = (
                 role="reported",
             ),
         ),
+        "Attention is compared in words that the untuned model has read, where tuning teaches others: to "
+        "words that it has never read it attends anyhow, and any tuning would seem to raise it.",
     ),
     Claim(
         "A5",

@@ -120,6 +120,7 @@ TRAINED_ON: Mapping[str, str] = {
 
 PROMPTS: Mapping[str, str] = {
     "zero": "the question alone, or the native long-form prompt",
+    "own": "the question alone in words that the untuned model has read, where tuning teaches other words (`zero`)",
     "few:<k>": "after <k> right exemplars of the same relation (long form: <k> texts)",
     "few-wrong:<k>": "after <k> exemplars of the same relation with wrong answers",
     "few-unrelated:<k>": "after <k> right exemplars of another relation",
@@ -225,6 +226,10 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "push_sign_agreement": (
         "points",
         "share of training sets whose subject attention moves the way their mean push points",
+    ),
+    "push_order_agreement": (
+        "points",
+        "share of pairs of training sets whose changes of subject attention are ordered as their mean pushes",
     ),
     "edge_share": ("points", "share of the queried edges (facts) that can be extracted"),
     "edge_gap_rank_correlation": (
