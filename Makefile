@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out
 SEEDS  ?= 4
+# Seeds of the laboratory: empty for those of the profile.
+LAB    ?=
 # The pin belongs here and not in the metadata: it keeps pip from fetching gigabytes of CUDA where a CPU build is at hand.
 TORCH  ?= torch==2.13.0
 
@@ -23,8 +25,8 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/ready-base: pyproject.toml | $(PY)
-	@echo "installing the base and the figures (once)"
-	@$(PIP) -e ".[figures]"
+	@echo "installing the base, the laboratory and the figures (once)"
+	@$(PIP) "$(TORCH)" -e ".[synthetic,figures]"
 	@touch $@
 
 $(VENV)/ready-test: pyproject.toml | $(PY)
@@ -32,16 +34,18 @@ $(VENV)/ready-test: pyproject.toml | $(PY)
 	@$(PIP) "$(TORCH)" -e ".[all,test]"
 	@touch $@ $(VENV)/ready-base
 
-reproduce: $(VENV)/ready-base ## check the theorems, measure the tables, judge the claims, draw the figures (SEEDS=4, OUT=out)
-	@echo "1/4 trying to break the theorems"
+reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the laboratory, judge the claims, draw the figures (SEEDS=4, OUT=out)
+	@echo "1/5 trying to break the theorems"
 	@$(PY) -m theory check --n 2000 --output $(OUT)/checks.json
-	@echo "2/4 measuring the one-layer model on $(SEEDS) seeds"
+	@echo "2/5 measuring the one-layer model on $(SEEDS) seeds"
 	@$(PY) -m theory data --output $(OUT)/data --seeds $(SEEDS)
-	@echo "3/4 verdicts"
+	@echo "3/5 verdicts on the one-layer model"
 	@$(PY) -m theory claims $(OUT)/data/records.jsonl --output $(OUT)
-	@echo "4/4 figures"
+	@echo "4/5 the laboratory: a tiny Llama, its quick profile, and verdicts"
+	@$(PY) -m synthetic run quick $(if $(LAB),--seeds $(LAB)) --output $(OUT)/runs
+	@echo "5/5 figures"
 	@$(PY) -m figures theorems $(OUT)/data --output $(OUT)/figures
-	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv; figures: $(OUT)/figures; data: $(OUT)/data"
+	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv, $(OUT)/runs; figures: $(OUT)/figures; data: $(OUT)/data"
 
 test: $(VENV)/ready-test ## run the whole suite
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95

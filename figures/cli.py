@@ -34,4 +34,21 @@ class Theorems:
         return 0
 
 
-COMMANDS: dict[str, type[Command]] = {"theorems": Theorems}
+@dataclass(frozen=True)
+class All:
+    """Draw everything that these runs have rows for: the scoreboard as a forest, and a picture a finding and rung."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, folders of them, files of records; folders that `python -m theory data` wrote add the theorems."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+    """Folder to write to."""
+
+    def run(self) -> int:
+        from figures.everything import draw
+
+        for path in draw(self.runs, self.output):
+            print(path)
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {"all": All, "theorems": Theorems}

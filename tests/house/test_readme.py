@@ -34,6 +34,7 @@ def paste(block, folder):
         **os.environ,
         "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "SEEDS": "2",
+        "LAB": "1",
         "MPLBACKEND": "agg",
     }
     # Running the suite inside the suite would never end: its target is resolved instead.

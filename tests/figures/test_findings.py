@@ -1,0 +1,230 @@
+"""The pictures of findings show the records: the CSV beside each holds their means, titles follow the verdicts."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from figures.errors import FiguresError
+from figures.everything import draw
+from figures.findings import categories, fitting, mechanism, shares, trajectories, waterfall
+from figures.forest import forest
+from figures.runs import GRID, read_runs
+from theory.claims import evaluate
+from theory.claims.decompose import STRATA
+from theory.records import Record, RecordWriter
+
+SEEDS = (100, 101, 102, 103)
+LAB = "synthetic/R2-2layer"
+CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
+
+
+def record(
+    study,
+    seed,
+    on,
+    value,
+    *,
+    arm="all",
+    step=10,
+    prompt="zero",
+    split="test",
+    stratum="all",
+    metric="accuracy",
+):
+    noise = 0.001 * ((seed * 7 + len(on) + len(stratum)) % 5)
+    return Record(LAB, study, "r1", seed, arm, step, on, prompt, split, stratum, metric, value + noise, 100)
+
+
+def salience(seed, gap):
+    for on, last in (("best", 0.6), ("lesser", 0.6 - gap), ("whole", 0.6), ("random", 0.55)):
+        for step, share in ((1, 0.2), (5, 1.0), (10, 0.9)):
+            yield record("salience", seed, on, share * last, step=step, split="dev")
+            yield record("salience", seed, on, share * last, step=step)
+            yield record("salience", seed, on, 0.5, step=step, metric="attention_subject", prompt="own")
+    yield record("salience", seed, "none", 0.7, arm="base", step=0, metric="attention_subject", prompt="own")
+    yield record("salience", seed, "lesser", 0.4, arm="patch:attention:best")
+    yield record("salience", seed, "lesser", 0.5, arm="patch:values:best")
+
+
+def slick(seed):
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        for step, left in ((1, 0.1), (5, 0.8), (10, 0.6)):
+            for split in ("dev", "test"):
+                yield record(
+                    "slick", seed, f"mix:{share:g}", left * (1 - 0.5 * share), step=step, split=split
+                )
+            for known, speed in (("yes", 1.0), ("no", 0.5)):
+                fitted = min(1.0, speed * step / 8)
+                yield record(
+                    "slick",
+                    seed,
+                    f"mix:{share:g}",
+                    fitted,
+                    step=step,
+                    split="train",
+                    metric="fitted",
+                    stratum=f"known={known}",
+                )
+        for step, left in ((5, 0.8), (10, 0.7)):
+            for split in ("dev", "test"):
+                yield record(
+                    "slick", seed, f"known-only:{share:g}", left * (1 - 0.3 * share), step=step, split=split
+                )
+    for i, train in enumerate(CATEGORIES):
+        for step in (5, 10):
+            yield record("slick", seed, f"category:{train}", 0.5 - 0.1 * i, step=step, split="dev")
+            yield record("slick", seed, f"category:{train}", 0.5 - 0.1 * i, step=step)
+            for j, test in enumerate(CATEGORIES):
+                yield record(
+                    "slick", seed, f"category:{train}", 0.8 - 0.2 * j, step=step, stratum=f"category={test}"
+                )
+
+
+def validity(seed):
+    gaps = dict(zip(STRATA, (0.4, 0.3, 0.12, 0.1), strict=True))
+    for stratum, gap in gaps.items():
+        label = stratum.replace("both|neither|both-or-neither", "both")
+        for on, value in (("known", 0.2 + gap), ("unknown", 0.2)):
+            yield Record(
+                LAB, "validity", "r1", seed, "all", 10, on, "zero", "test", label, "accuracy", value, 50
+            )
+
+
+def written(folder, records):
+    folder.mkdir(parents=True)
+    with RecordWriter(folder / "records.jsonl") as out:
+        out.write_many(records)
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folder = tmp_path / "runs"
+    written(folder / "salience-1", (r for seed in SEEDS for r in salience(seed, 0.3)))
+    written(folder / "slick-1", (r for seed in SEEDS for r in slick(seed)))
+    written(folder / "validity-1", (r for seed in SEEDS for r in validity(seed)))
+    return read_runs([folder])
+
+
+def table(paths, name):
+    (path,) = (path for path in paths if path.suffix == ".csv" and path.stem.startswith(name))
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def mean_of(runs, **where):
+    mask = runs.table.mask(**where)
+    return float(runs.table.numbers["value"][mask].mean())
+
+
+def test_every_picture_is_three_files_and_its_numbers(runs, tmp_path):
+    paths = [
+        path
+        for draw_one in (trajectories, mechanism, fitting, shares, categories, waterfall)
+        for path in draw_one(runs, tmp_path)
+    ]
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".svg", ".csv"}
+    assert len(paths) == 6 * 4
+    assert all(path.stat().st_size > 100 for path in paths)
+    assert all(path.stem.endswith("synthetic-R2-2layer") for path in paths)
+
+
+def test_curves_end_at_the_mean_of_the_last_step_and_pass_the_others(runs, tmp_path):
+    rows = [
+        row
+        for row in table(trajectories(runs, tmp_path), "trajectories")
+        if row["series"] == "lesser known half"
+    ]
+    assert [float(row["x"]) for row in rows] == pytest.approx(GRID.tolist())
+    last = mean_of(runs, trained_on="lesser", split="dev", step=10)
+    half = mean_of(runs, trained_on="lesser", split="dev", step=5)
+    assert float(rows[-1]["mean"]) == pytest.approx(last)
+    assert float(rows[len(rows) // 2]["mean"]) == pytest.approx(half)
+    assert rows[0]["mean"] == "nan"  # before the first look nothing is drawn
+    assert float(rows[-1]["low"]) < last < float(rows[-1]["high"])
+    assert {row["n"] for row in rows} == {"4"}
+
+
+def test_bars_and_points_are_means_over_seeds(runs, tmp_path):
+    bars = table(categories(runs, tmp_path), "categories")
+    found = {(row["series"], row["x"]): float(row["mean"]) for row in bars}
+    assert found["tuned on MaybeKnown", "all"] == pytest.approx(
+        mean_of(runs, trained_on="category:MaybeKnown", split="test", stratum="all", step=5)
+    )
+    assert found["tuned on Unknown", "WeaklyKnown"] == pytest.approx(
+        mean_of(runs, trained_on="category:Unknown", split="test", stratum="category=WeaklyKnown", step=5)
+    )
+    points = table(shares(runs, tmp_path), "shares")
+    found = {(row["series"], float(row["x"]), row["stop"]): float(row["mean"]) for row in points}
+    for share in (0.25, 0.75):
+        for label, on in (("all rows", "mix"), ("Unknown rows deleted", "known-only")):
+            for stop, step in (("early", 5), ("end", 10)):
+                assert found[label, share, stop] == pytest.approx(
+                    mean_of(
+                        runs,
+                        trained_on=f"{on}:{share:g}",
+                        split="test",
+                        stratum="all",
+                        metric="accuracy",
+                        step=step,
+                    )
+                )
+
+
+def test_the_bars_of_the_waterfall_add_up(runs, tmp_path):
+    bars = {row["series"]: float(row["mean"]) for row in table(waterfall(runs, tmp_path), "waterfall")}
+    assert bars["raw"] == pytest.approx(0.4)
+    assert bars["raw"] - bars["copying"] - bars["answer support"] - bars["guessing"] == pytest.approx(
+        bars["rest"]
+    )
+    assert (bars["copying"], bars["answer support"], bars["guessing"]) == pytest.approx((0.1, 0.18, 0.02))
+
+
+def test_the_forest_shows_what_the_claims_say(runs, tmp_path):
+    rows = {row["claim"]: row for row in table(forest(runs, tmp_path), "forest")}
+    for verdict in evaluate(runs.table).verdicts:
+        part = next(p for p in verdict.parts if p.part.role == "decides")
+        if part.interval is None:
+            assert verdict.claim.id not in rows or rows[verdict.claim.id]["part"] != part.part.name
+            continue
+        row = rows[verdict.claim.id]
+        assert row["verdict"] == verdict.answer
+        assert float(row["mean"]) == pytest.approx(part.interval.mean)
+        assert (row["paper_low"] == "") == (part.part.published is None)
+    assert {"A1", "C1", "V1"} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [
+        (0.3, "Lesser-known rows hurt (A1)"),
+        (-0.3, "Not found: Lesser-known rows hurt (A1)"),
+        (0.0, "While tuning (A1: inconclusive)"),
+    ],
+)
+def test_a_title_says_the_finding_only_if_the_verdict_does(tmp_path, gap, words):
+    folder = written(tmp_path / "salience-1", (r for seed in SEEDS for r in salience(seed, gap)))
+    runs = read_runs([folder])
+    (rows,) = runs.of("salience")
+    assert runs.title("A1", rows, "While tuning") == words
+
+
+def test_without_rows_there_is_no_picture_and_the_reason_is_said(tmp_path):
+    one = written(tmp_path / "x-1", [record("salience", 100, "best", 0.5)])
+    runs = read_runs([one / "records.jsonl"])
+    for picture in (trajectories, mechanism, fitting, shares, categories, waterfall, forest):
+        assert picture(runs, tmp_path / "out") == []
+    with pytest.raises(FiguresError, match="no picture can be drawn"):
+        list(draw([one], tmp_path / "out"))
+    with pytest.raises(FiguresError, match=r"no records\.jsonl in it or in its folders"):
+        read_runs([tmp_path / "nothing"])
+    with pytest.raises(FiguresError, match="no run given"):
+        read_runs([])
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_records_give_equal_files(runs, tmp_path):
+    one, two = (forest(runs, tmp_path / name) for name in ("a", "b"))
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    assert np.isfinite([float(row["mean"]) for row in table(one, "forest")]).all()
