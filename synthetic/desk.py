@@ -17,12 +17,13 @@ from synthetic.attending import Heads, cost_of_cuts, mean_over, readers, subject
 from synthetic.base import Base
 from synthetic.knowledge import Knowledge, commonest, most_frequent, sentences
 from synthetic.machine import one_thread
-from synthetic.mechanism import Share, common_shift_excess, error_share, recovered, share, swap_change
+from synthetic.mechanism import Share, common_shift_excess, error_share, share, swap_change
 from synthetic.model import Weights
 from synthetic.rows import Rows
-from synthetic.score import Exam, Stamp, exam, rate, say, sit
+from synthetic.score import Exam, Stamp, exam, rate, say, sit, train_exam
 from synthetic.sheet import Sheet, sheet, states
 from synthetic.split import split, stated
+from synthetic.stops import Tuned
 from theory.records import Record
 
 Array = NDArray[np.float64]
@@ -63,12 +64,14 @@ class Desk:
     right: Ints  # (n,) answer numbers
     prior: Ints  # (n,) the commonest answer of the relation in pretraining
     before: Flags  # (n,) answered right before tuning, under most prompts
-    never: Flags  # (n,) answered right in no way before tuning
+    withheld: Exam  # test facts that pretraining never stated: what is right of them is guessed
+    withheld_sentences: tuple[Exam, ...]
 
 
 def make_desk(base: Base, known: Knowledge, better: Rows, lesser: Rows) -> Desk:
     """The facts are labelled by the two sets of a contrast."""
     facts = stated(base, split(base).test)
+    withheld = np.setdiff1d(split(base).test, facts)
 
     def wording(prompt: str, template: str) -> Wording:
         test = exam(base, "test", facts, knowledge=known, better=better, lesser=lesser, template=template)
@@ -81,13 +84,18 @@ def make_desk(base: Base, known: Knowledge, better: Rows, lesser: Rows) -> Desk:
         base=base,
         new=wording("zero", base.setup.question),
         own=own,
-        sentences=tuple(exam(base, "test", facts, template=words) for words in sentences(base.setup.text)),
+        sentences=_sentences(base, facts),
         heads=readers(cost_of_cuts(base.weights, base.spec, sheet_of(base, own.dev))),
         right=base.world.answer[facts].astype(np.int64),
         prior=commonest(base.world)[base.world.relation[facts]],
         before=known.p_correct[facts] > 0.5,
-        never=~(known.known[facts] | known.stored[facts].any(axis=1)),
+        withheld=exam(base, "test", withheld),
+        withheld_sentences=_sentences(base, withheld),
     )
+
+
+def _sentences(base: Base, facts: Ints) -> tuple[Exam, ...]:
+    return tuple(exam(base, "test", facts, template=words) for words in sentences(base.setup.text))
 
 
 def sheet_of(base: Base, asked: Exam) -> Sheet:
@@ -141,10 +149,23 @@ def mechanism(desk: Desk, weights: Weights, stamp: Stamp, rows: Rows) -> Iterato
     most = most_frequent(relation[rows.facts], rows.answers, base.world.spec.n_relations, 1)
     marginal = most[relation[desk.new.test.facts], 0]
     yield from one(stamp, "error_marginal_share", error_share(said, desk.right, marginal))
-    elsewhere = np.any([sit(sentence, base, weights) for sentence in desk.sentences], axis=0)
-    for name, found in recovered(desk.before, desk.never, said == desk.right, elsewhere)._asdict().items():
-        yield from one(stamp, f"{name}_recovered", found)
+    lost = recovered(desk.before & (said != desk.right), desk.sentences, base, weights)
+    yield from one(stamp, "lost_recovered", lost)
+    if len(desk.withheld):
+        wrong = ~sit(desk.withheld, base, weights)
+        yield from one(stamp, "unstored_recovered", recovered(wrong, desk.withheld_sentences, base, weights))
     yield from looks(desk, weights, stamp)
+
+
+def recovered(wrong: Flags, elsewhere: tuple[Exam, ...], base: Base, weights: Weights) -> Share:
+    """Of the `wrong` ones among n facts: the share that is right in a sentence of pretraining."""
+    return share(np.any([sit(sentence, base, weights) for sentence in elsewhere], axis=0), wrong)
+
+
+def fitted(desk: Desk, tuned: Tuned) -> list[Record]:
+    """The share of the rows that are answered as taught at the end: parts of a network do not fit alike."""
+    own = train_exam(desk.base, tuned.rows)
+    return rate(tuned.at(tuned.end), own, sit(own, desk.base, tuned.end.weights), "fitted", by=(("known",),))
 
 
 def answers(desk: Desk, said: Ints, stamp: Stamp) -> Iterator[Record]:

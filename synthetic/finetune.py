@@ -20,7 +20,7 @@ from synthetic.tuning import Trainable, merge_adapter
 if TYPE_CHECKING:
     from synthetic.setup import Setup
 
-# How much faster parts are tuned than the whole network, so that all arms fit their rows in about as many steps.
+# How much faster parts are tuned than the whole network. They still fit fewer of their rows: `fitted` says how many.
 RATES: dict[Trainable, float] = {"all": 1.0, "layers": 1.0, "values": 1.0, "attention": 3.0, "lora": 3.0}
 
 

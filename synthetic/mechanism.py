@@ -62,20 +62,6 @@ def guessable(said: ArrayLike, relation: ArrayLike, right: ArrayLike) -> Flags:
     return found
 
 
-class Recovered(NamedTuple):
-    """Of the facts wrong after tuning: shares found elsewhere, of those right before and of those wrong before."""
-
-    lost: Share
-    unstored: Share
-
-
-def recovered(before: ArrayLike, never: ArrayLike, after: ArrayLike, elsewhere: ArrayLike) -> Recovered:
-    """`before`: right before tuning; `never`: right in no way before; `after`: right after it; `elsewhere`: found after
-    it by other means. All (n,) bool."""
-    wrong, elsewhere = ~np.asarray(after, bool), np.asarray(elsewhere, bool)
-    return Recovered(*(share(elsewhere, np.asarray(facts, bool) & wrong) for facts in (before, never)))
-
-
 def common_shift_excess(before: ArrayLike, after: ArrayLike) -> float:
     """The share of the squared change of hidden states (n, width) that lies along the mean change of the other facts,
     less the share that lies against it.

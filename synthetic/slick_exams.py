@@ -30,7 +30,7 @@ from theory.records import Record
 Flags = NDArray[np.bool_]
 
 ON_THE_WAY = 12  # looks at all exams while a mix is tuned
-AT_DEV = 8  # looks at the development facts while another set is tuned
+AT_DEV = 12  # looks at the development facts while another set is tuned: as many, so that early stops compare
 KNOWN: By = (("category",), ("known",))
 STRATA: By = (
     *KNOWN,

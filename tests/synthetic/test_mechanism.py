@@ -15,7 +15,6 @@ from synthetic.mechanism import (
     common_shift_excess,
     error_share,
     rank_correlation,
-    recovered,
     share,
     swap_change,
 )
@@ -293,16 +292,6 @@ def test_error_share_counts_wrong_answers_only():
     said, right, generic = [1, 1, 2, 3, 1], [1, 2, 2, 1, 4], [1, 1, 1, 1, 1]
     assert error_share(said, right, generic) == (pytest.approx(2 / 3), 3)
     assert math.isnan(error_share([1], [1], [1]).value)
-
-
-def test_recovered_are_the_facts_lost_and_found():
-    before = np.array([1, 1, 1, 1, 0, 0, 0], bool)
-    never = np.array([0, 0, 0, 0, 1, 1, 0], bool)
-    after = np.array([1, 0, 0, 0, 0, 0, 0], bool)
-    elsewhere = np.array([1, 1, 0, 1, 0, 1, 1], bool)
-    lost, unstored = recovered(before, never, after, elsewhere)
-    assert lost == (pytest.approx(2 / 3), 3)
-    assert unstored == (0.5, 2)
 
 
 def test_share_of_nothing_is_nothing():

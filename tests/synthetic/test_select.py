@@ -289,7 +289,8 @@ def test_small_sets_are_a_tenth_of_the_usual_one():
 def test_every_training_set_of_questions_in_the_vocabulary_can_be_drawn():
     long_form = {"none", "across", "<text>", "<text>+<filter>", "<text>+<filter>+<filter>"}
     filled = {"<share>": "0.5", "<quartile>": "2", "<category>": "MaybeKnown"}
-    for template in set(TRAINED_ON) - long_form:
+    matched_otherwise = {"known:by-relation", "unknown:by-relation"}  # by `by`, not by name
+    for template in set(TRAINED_ON) - long_form - matched_otherwise:
         name = template
         for hole, value in filled.items():
             name = name.replace(hole, value)

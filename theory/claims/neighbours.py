@@ -77,9 +77,13 @@ CLAIMS = (
             ),
             Part(
                 "accuracy regained by taking the shift out",
-                difference(Cell("accuracy", "lesser", arm="unshift"), Cell("accuracy", "lesser")),
+                in_read_words(
+                    difference(Cell("accuracy", "lesser", arm="unshift"), Cell("accuracy", "lesser"))
+                ),
             ),
         ),
+        "Old facts are asked for in words that the untuned model has read: words that tuning teaches are part of "
+        "the shift.",
     ),
     Claim(
         "U4",

@@ -80,6 +80,8 @@ TRAINED_ON: Mapping[str, str] = {
         "rows it does not answer; same size and count per relation as `known`, answers matched where the "
         "study says so"
     ),
+    "known:by-relation": "`known`, matched with `unknown:by-relation` in relation alone and not in answer",
+    "unknown:by-relation": "`unknown`, matched with `known:by-relation` in relation alone",
     "known-permuted": (
         "the rows of `known` with the answers permuted within each relation: same subjects, same answers, "
         "false"
@@ -211,7 +213,11 @@ METRICS: Mapping[str, tuple[str, str]] = {
         "points",
         "of facts right before and wrong after tuning: share right by another template or a probe",
     ),
-    "unstored_recovered": ("points", "the same share among facts wrong before tuning: what guessing gives"),
+    "unstored_recovered": (
+        "points",
+        "the same share among facts that pretraining never stated (among those wrong before tuning, where all were "
+        "stated): what guessing gives",
+    ),
     "common_shift_excess": (
         "points",
         "share of the held-out hidden states' change along their mean shift, less that of random shifts",
