@@ -64,7 +64,7 @@ class Desk:
     right: Ints  # (n,) answer numbers
     prior: Ints  # (n,) the commonest answer of the relation in pretraining
     before: Flags  # (n,) answered right before tuning, under most prompts
-    withheld: Exam  # test facts that pretraining never stated: what is right of them is guessed
+    withheld: Exam | None  # test facts that pretraining never stated: what is right of them is guessed
     withheld_sentences: tuple[Exam, ...]
 
 
@@ -89,8 +89,8 @@ def make_desk(base: Base, known: Knowledge, better: Rows, lesser: Rows) -> Desk:
         right=base.world.answer[facts].astype(np.int64),
         prior=commonest(base.world)[base.world.relation[facts]],
         before=known.p_correct[facts] > 0.5,
-        withheld=exam(base, "test", withheld),
-        withheld_sentences=_sentences(base, withheld),
+        withheld=exam(base, "test", withheld) if len(withheld) else None,
+        withheld_sentences=_sentences(base, withheld) if len(withheld) else (),
     )
 
 
@@ -151,9 +151,11 @@ def mechanism(desk: Desk, weights: Weights, stamp: Stamp, rows: Rows) -> Iterato
     yield from one(stamp, "error_marginal_share", error_share(said, desk.right, marginal))
     lost = recovered(desk.before & (said != desk.right), desk.sentences, base, weights)
     yield from one(stamp, "lost_recovered", lost)
-    if len(desk.withheld):
-        wrong = ~sit(desk.withheld, base, weights)
-        yield from one(stamp, "unstored_recovered", recovered(wrong, desk.withheld_sentences, base, weights))
+    if desk.withheld is None:
+        guessed = recovered(~desk.before & (said != desk.right), desk.sentences, base, weights)
+    else:
+        guessed = recovered(~sit(desk.withheld, base, weights), desk.withheld_sentences, base, weights)
+    yield from one(stamp, "unstored_recovered", guessed)
     yield from looks(desk, weights, stamp)
 
 

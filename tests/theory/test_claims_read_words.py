@@ -94,6 +94,8 @@ def test_attention_and_hidden_states_are_compared_in_read_words():
     for name in ("A4", "X1", "U3"):
         for part in CLAIMS[name].parts:
             cells = part.quantity.cells
-            if {"attention_subject", "common_shift_excess", "push_sign_agreement"} & {c.metric for c in cells}:
+            if {"attention_subject", "common_shift_excess", "push_sign_agreement"} & {
+                c.metric for c in cells
+            }:
                 assert isinstance(part.quantity, Contrast)
                 assert part.quantity.read_words, (name, part.name)
