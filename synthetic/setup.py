@@ -185,12 +185,12 @@ SIZES = {
 
 def setup_for(profile: str = "full", rung: str = DEFAULT_RUNG) -> Setup:
     """The default world at one rung of the ladder or as one of its ablations; smaller with fewer arms for `quick`,
-    larger for `paper`."""
+    larger for `paper`; `full` has all arms at the default rung alone."""
     choose("profile", [profile], list(PROFILES), ())
     choose("rung", [rung], (*RUNGS, *ABLATIONS), ())
     size = SIZES[profile]
     world = replace(WORLD, subjects=round(size * WORLD.subjects), never_seen=round(size * WORLD.never_seen))
-    setup = replace(DEFAULT, world=world, rung=rung, brief=rung in ABLATIONS)
+    setup = replace(DEFAULT, world=world, rung=rung, brief=profile == "full" and rung != DEFAULT_RUNG)
     if profile == "quick":
         setup = replace(setup, brief=True, shots_from=0.1)  # of fewer subjects, as many to show
     return _RUNGS[rung](setup)
