@@ -250,7 +250,7 @@ def mechanism(runs: Runs, folder: Path) -> list[Path]:
                 )
                 axes.set_xticks(range(len(values)), list(part))
                 axes.set_xlim(-0.5, len(values) - 0.5)
-                axes.set_ylim(bottom=0)
+                axes.set_ylim(0, 1.05 * max(one.high for one in values))
                 axes.grid(axis="x", visible=False)
                 table += [_row(" ".join(label.split()), "", one) for label, one in part.items() if one]
             panels[0].set_ylabel("attention on the subject")
