@@ -42,13 +42,35 @@ class All:
     """Run folders, folders of them, files of records; folders that `python -m theory data` wrote add the theorems."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
     """Folder to write to."""
+    closed_forms: bool = False
+    """Add the pictures that theory draws alone; no run is needed for them."""
 
     def run(self) -> int:
         from figures.everything import draw
 
-        for path in draw(self.runs, self.output):
+        for path in draw(self.runs, self.output, self.closed_forms):
             print(path)
         return 0
 
 
-COMMANDS: dict[str, type[Command]] = {"all": All, "theorems": Theorems}
+@dataclass(frozen=True)
+class Report:
+    """One self-contained page: scoreboard, claims, theorems, figures, and a phase diagram that computes."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, folders of them, files of records, folders that `python -m theory data` wrote."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+    """The page to write, such as report.html."""
+    checks: Path | None = None
+    """What `python -m theory check --output` wrote; without it every theorem is checked now."""
+    instances: int = 200
+    """Random instances a theorem is checked on now."""
+
+    def run(self) -> int:
+        from figures.report import write_report
+
+        print(write_report(self.runs, self.output, self.checks, self.instances))
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {"all": All, "report": Report, "theorems": Theorems}

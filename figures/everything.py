@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from figures import findings, theorems
+from figures import closed_forms, findings, theorems
 from figures.errors import FiguresError
 from figures.forest import forest
 from figures.runs import read_runs
 
 
-def draw(paths: Sequence[Path], output: Path) -> Iterator[Path]:
-    """The files of every picture that the runs have rows for."""
+def draw(paths: Sequence[Path], output: Path, alone: bool = False) -> Iterator[Path]:
+    """The files of every picture that the runs have rows for, and with `alone` of those that need no runs."""
+    if alone:
+        yield from closed_forms.draw_all(output)
+        if not paths:
+            return
     data = [path for path in paths if (path / "window.csv").is_file()]
     found = read_runs([path for path in paths if path not in data or (path / "records.jsonl").is_file()])
     written = 0

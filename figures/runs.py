@@ -67,10 +67,15 @@ class Runs:
 
 def read_runs(paths: Sequence[Path]) -> Runs:
     """Run folders, folders of run folders, or JSONL files of records."""
+    return Runs(read_records(*record_files(paths)))
+
+
+def record_files(paths: Sequence[Path]) -> list[Path]:
+    """The files of records in these paths, each once."""
     files = list(dict.fromkeys(file for path in paths for file in _records(path)))
     if not files:
         raise FiguresError("figures: no run given; expected run folders such as runs/salience-0a1b2c3d4e")
-    return Runs(read_records(*files))
+    return files
 
 
 def _records(path: Path) -> list[Path]:

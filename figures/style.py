@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ COLUMN_WIDTH = 3.05
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 INK, QUIET = "#222222", "#8A8A8A"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+
+KINDS: ContextVar[tuple[str, ...]] = ContextVar("kinds", default=("png", "pdf", "svg"))  # that `save` writes
+_UNDATED: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -64,11 +68,11 @@ def canvas(width: float = TEXT_WIDTH, height: float = 2.4, **grid: Any) -> Itera
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """PNG, PDF and SVG of one figure, each written whole, with no date in it so that equal data give equal files."""
+    """PNG, PDF and SVG (`KINDS`) of one figure, each written whole, with no date in it: equal data, equal files."""
     written = []
-    for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None}), ("svg", {"Date": None})):
+    for kind in KINDS.get():
         path = folder / f"{name}.{kind}"
         with whole_file(path, "wb") as file:
-            figure.savefig(file, format=kind, metadata=metadata)
+            figure.savefig(file, format=kind, metadata=_UNDATED[kind])
         written.append(path)
     return written

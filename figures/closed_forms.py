@@ -1,0 +1,267 @@
+"""Pictures that theory draws alone: thresholds, calibration, the accuracy law, phases, a second hop, monofacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from figures.columns import write_columns
+from figures.style import COLOURS, INK, LINES, QUIET, TEXT_WIDTH, canvas, save
+
+ANSWERS = 10
+
+
+def draw_all(folder: Path) -> list[Path]:
+    """Every picture of this file, with the CSV behind it."""
+    return [path for draw in PICTURES.values() for path in draw(folder)]
+
+
+def threshold(folder: Path) -> list[Path]:
+    """T2: the salience below which a fact pushes attention off its subject, by attention and rank of its answer."""
+    from theory.measurements.ideal import V_R
+    from theory.thresholds import threshold as tau
+
+    alpha, ranks = np.linspace(0.01, 0.99, 99), (1, 2, 3, 10)
+    found = {rank: tau(alpha, V_R, rank - 1) for rank in ranks}
+    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
+        axes.fill_between(alpha, 0, np.maximum(found[1], 0), color=COLOURS[0], alpha=0.1, linewidth=0)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        for i, (rank, curve) in enumerate(found.items()):
+            axes.plot(alpha, curve, color=COLOURS[i], linestyle=LINES[i], label=f"rank {rank} of {ANSWERS}")
+        between = float(np.interp(0.5, alpha, (found[1] + found[2]) / 2))
+        axes.text(
+            0.5, between, "known, and still pushing attention off", ha="center", va="center", fontsize=7
+        )
+        axes.set_xlabel("attention on the subject, $\\alpha$")
+        axes.set_ylabel("threshold of salience, $\\tau$ (nats)")
+        axes.set_xlim(0, 1)
+        axes.set_title("Only facts with a generic answer have a threshold above zero (T2)")
+        axes.legend(title="right answer", title_fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.supxlabel(
+            "closed form, one-hot salience, prior of the answers falling as 1/rank", fontsize=7, color=QUIET
+        )
+        paths = save(figure, folder, "threshold")
+    columns = {"alpha": alpha} | {f"tau_rank_{rank}": curve for rank, curve in found.items()}
+    return [*paths, write_columns(folder / "threshold.csv", columns)]
+
+
+def calibration(folder: Path) -> list[Path]:
+    """T4: unknown facts push attention off the subject while the relation token is under-confident."""
+    from theory.thresholds import calibration_push
+
+    alpha, x, exponents = 0.5, np.linspace(0.0, 2.5, 126), (0.5, 1.0, 2.0)
+    prior = {b: np.arange(1.0, ANSWERS + 1) ** -b for b in exponents}
+    found = {b: calibration_push(alpha, x / (1 - alpha), pi) for b, pi in prior.items()}
+    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.axvline(1, color=QUIET, linewidth=0.8, linestyle=":")
+        for i, (b, curve) in enumerate(found.items()):
+            axes.plot(x, curve, color=COLOURS[i], linestyle=LINES[i], label=f"prior ∝ rank$^{{-{b:g}}}$")
+        axes.set_xlabel("confidence of the relation token, $x = (1 - \\alpha) c$")
+        axes.set_ylabel("mean slope of the loss, $E\\, dL/du$")
+        axes.set_xlim(0, 2.5)
+        axes.set_title("Unknown facts push attention off the subject below $x = 1$, onto it above (T4)")
+        axes.legend(loc="lower left")
+        figure.supxlabel(
+            f"closed form, {ANSWERS} answers, attention {alpha:g}; above zero attention leaves the subject",
+            fontsize=7,
+            color=QUIET,
+        )
+        paths = save(figure, folder, "calibration")
+    columns = {"x": x} | {f"slope_prior_{b:g}": curve for b, curve in found.items()}
+    return [*paths, write_columns(folder / "calibration.csv", columns)]
+
+
+def accuracy_law(folder: Path) -> list[Path]:
+    """T8': accuracy as the distribution function of critical log-odds."""
+    from theory.measurements.ideal import spread
+    from theory.predict import predicted_accuracy
+
+    u, kinds = np.linspace(-6.0, 6.0, 241), ((0.1, 1.0), (0.5, 6.0), (4.0, 6.0))
+    found = {kind: 100 * predicted_accuracy(u, spread(*kind)) for kind in kinds}
+    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
+        for i, ((low, high), curve) in enumerate(found.items()):
+            label = f"salience {low:g} to {high:g} nats"
+            axes.plot(u, curve, color=COLOURS[i], linestyle=LINES[i], label=label)
+        axes.set_xlabel("log-odds of attention on the subject, $u$")
+        axes.set_ylabel("held-out accuracy (%)")
+        axes.set_xlim(-6, 6)
+        axes.set_ylim(0, 103)
+        above = axes.secondary_xaxis("top", functions=(lambda u: u, lambda u: u))
+        shown = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
+        above.set_xticks(np.log(shown / (1 - shown)), [f"{a:g}" for a in shown])
+        above.set_xlabel("attention, $\\alpha$", fontsize=7)
+        axes.set_title("Accuracy is the share of facts whose threshold lies below $u$ (T8')")
+        axes.legend(loc="lower right")
+        figure.supxlabel(
+            "closed form; below all thresholds only generic answers are right", fontsize=7, color=QUIET
+        )
+        paths = save(figure, folder, "accuracy-law")
+    columns = {"u": u, "attention": expit(u)}
+    columns |= {f"accuracy_salience_{low:g}_{high:g}": curve for (low, high), curve in found.items()}
+    return [*paths, write_columns(folder / "accuracy-law.csv", columns)]
+
+
+def phase(folder: Path) -> list[Path]:
+    """T9: what a mixture does to held-out accuracy, with the share at which the first step turns around."""
+    from theory.measurements.phase import SALIENCES, SHARES, STEPS, diagram
+
+    change, critical = diagram()
+    change = 100 * change
+    reach = float(np.abs(change).max())
+    with canvas(TEXT_WIDTH, 2.8, ncols=len(STEPS), sharey=True) as (figure, panels):
+        for axes, step, found in zip(panels, STEPS, change, strict=True):
+            mesh = axes.pcolormesh(
+                SHARES,
+                SALIENCES,
+                found.T,
+                cmap="PuOr",
+                vmin=-reach,
+                vmax=reach,
+                shading="nearest",
+                rasterized=True,
+            )
+            axes.plot(critical, SALIENCES, color=INK, linewidth=1.4, label="$q_c(u_0)$")
+            axes.set_title(f"{step:,} steps")
+            axes.set_xlim(0, 1)
+            axes.set_xticks([0, 0.5, 1])
+            axes.grid(visible=False)
+        panels[0].set_ylabel("salience of known facts (nats)")
+        panels[1].set_xlabel("share of unknown facts, $q$")
+        panels[0].legend(loc="upper left", frameon=True, framealpha=0.9)
+        figure.colorbar(mesh, ax=panels, label="change of held-out\naccuracy (points)", shrink=0.9)
+        figure.suptitle(
+            "Where unknown facts win: right of $q_c$ the first step lowers attention (T9)",
+            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+        figure.supxlabel("gradient flow, rate 0.1 from $u_0 = 0$, no noise", fontsize=7, color=QUIET)
+        paths = save(figure, folder, "phase")
+    steps, shares, saliences = np.meshgrid(STEPS, SHARES, SALIENCES, indexing="ij")
+    columns = {
+        "steps": steps.ravel(),
+        "q": shares.ravel(),
+        "salience": saliences.ravel(),
+        "change": change.ravel(),
+        "q_c": np.broadcast_to(critical, change.shape).ravel(),
+    }
+    return [*paths, write_columns(folder / "phase.csv", columns)]
+
+
+def second_hop(folder: Path) -> list[Path]:
+    """K4: a prompt that widens the gap, because only A has the edge that leads to the prompt's."""
+    import networkx as nx
+
+    from theory.theorems.graph import path_example
+
+    gaps = path_example()
+    place = {0: (0.0, 0.0), 1: (1.0, 0.0), 2: (2.0, 0.0)}
+    own, said, joint = [(0, 1)], [(1, 2)], [(0, 2)]
+    sides = {
+        "A, tuned on known rows": (own, []),
+        "B, tuned on unknown rows": ([], []),
+        "A and the prompt": (own, said),
+        "B and the prompt": ([], said),
+    }
+    rows: list[tuple[str, int, int, str]] = []
+    with canvas(TEXT_WIDTH, 2.5, nrows=2, ncols=2) as (figure, panels):
+        for axes, (title, (held, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
+            graph = nx.DiGraph()
+            graph.add_nodes_from(place)
+            reached = joint if held and prompt else []
+            nx.draw_networkx_nodes(
+                graph, place, ax=axes, node_color="white", edgecolors=INK, node_size=260, linewidths=0.9
+            )
+            nx.draw_networkx_labels(graph, place, ax=axes, font_size=8)
+            for edges, colour, style, bend, kind in (
+                (held, COLOURS[0], "-", 0.0, "stored"),
+                (prompt, COLOURS[1], "--", 0.0, "said by the prompt"),
+                (reached, COLOURS[2], ":", -0.35, "reached in two hops"),
+            ):
+                nx.draw_networkx_edges(
+                    graph, place, edgelist=edges, ax=axes, edge_color=colour, style=style, width=1.6,
+                    arrowsize=10, node_size=260, connectionstyle=f"arc3,rad={bend}",
+                )  # fmt: skip
+                rows += [(title, a, b, kind) for a, b in edges]
+            axes.set_title(title)
+            axes.set_xlim(-0.4, 2.4)
+            axes.set_ylim(-0.35, 0.75)
+            axes.set_axis_off()
+        _edge_legend(figure)
+        figure.suptitle(
+            f"A second hop lets a prompt widen the gap: from {gaps['gap']} to {gaps['prompted gap']} pairs (K4)",
+            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+        paths = save(figure, folder, "second-hop")
+    names = ("set", "source", "target", "edge")
+    columns = {
+        name: np.array(column, object) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    return [*paths, write_columns(folder / "second-hop.csv", columns)]
+
+
+def monofacts(folder: Path) -> list[Path]:
+    """Good and Turing: the error of an ideal memoriser against the share of mentions that are of facts seen once."""
+    from theory.goodturing import best_guesser, draw_world, memoriser_error, mentions, monofact_share
+
+    rng = np.random.default_rng(np.random.SeedSequence([0, 1953]))
+    rows = []
+    for generic in (0.1, 0.3, 0.6):
+        for exponent in (0.6, 0.9, 1.2, 1.5):
+            world = draw_world(rng, 3000, exponent, ANSWERS, generic)
+            for n in (1000, 3000, 10000):
+                for counts in mentions(world.exposure, n, rng, 2):
+                    share = float(monofact_share(counts))
+                    line = float(memoriser_error(share, world.prior))
+                    rows.append(
+                        (generic, exponent, n, share, best_guesser(world, counts).hallucination, line)
+                    )
+    table = np.array(rows)
+    with canvas(TEXT_WIDTH, 2.7) as (figure, axes):
+        for i, generic in enumerate(np.unique(table[:, 0])):
+            share, error = table[table[:, 0] == generic][:, 3:5].T
+            label = f"commonest answer {generic:.0%}"
+            axes.plot(share, error, "osD"[i], color=COLOURS[i], alpha=0.75, label=label)
+            axes.plot([0, 1], [0, 1 - generic], color=COLOURS[i], linestyle=LINES[i], linewidth=1.0)
+        axes.set_xlabel("share of mentions that are of facts seen once (monofact rate)")
+        axes.set_ylabel("error of the ideal memoriser")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_title("Facts seen once foretell the error: lines have slope 1 − max π")
+        axes.legend(loc="upper left")
+        figure.supxlabel(
+            f"{len(table)} samples of 1,000 to 10,000 mentions of 3,000 facts, Zipf 0.6 to 1.5",
+            fontsize=7,
+            color=QUIET,
+        )
+        paths = save(figure, folder, "monofacts")
+    names = ("generic", "exponent", "mentions", "monofact", "error", "line")
+    return [*paths, write_columns(folder / "monofacts.csv", dict(zip(names, table.T, strict=True)))]
+
+
+def _edge_legend(figure: Any) -> None:
+    from matplotlib.lines import Line2D
+
+    kinds: tuple[tuple[str, Any], ...] = (
+        ("stored", "-"),
+        ("said by the prompt", "--"),
+        ("reached in two hops", ":"),
+    )
+    entries = [
+        Line2D([], [], color=COLOURS[i], linestyle=style, label=label)
+        for i, (label, style) in enumerate(kinds)
+    ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=3)
+
+
+PICTURES: Mapping[str, Callable[[Path], list[Path]]] = {
+    "threshold": threshold,
+    "calibration": calibration,
+    "accuracy-law": accuracy_law,
+    "phase": phase,
+    "second-hop": second_hop,
+    "monofacts": monofacts,
+}
