@@ -35,7 +35,8 @@ class Study:
 
 
 STUDIES: dict[str, str] = {
-    name: f"synthetic.studies.{name}:STUDY" for name in ("salience", "validity", "slick", "crosstests")
+    name: f"synthetic.studies.{name}:STUDY"
+    for name in ("salience", "validity", "prompts", "slick", "beliefs", "crosstests")
 }
 SETUP = "synthetic.setup:setup_for"
 SETUP_FROM = "synthetic.setup:setup_from"

@@ -19,6 +19,11 @@ def _shrinks(prompt: str, stop: str = "end") -> Contrast:
     return difference_of_differences(gap(stop=stop), gap(stop=stop, prompt=prompt))
 
 
+def _same_words(prompt: str) -> Contrast:
+    """What the prompt alone does, where its words are not those that tuning teaches but those of the prompt `own`."""
+    return difference_of_differences(gap(prompt="own"), gap(prompt=prompt))
+
+
 _FLOOR = (
     "The paper's tables were not read, only its abstract and reviews: directions can be tested, sizes "
     "cannot be compared."
@@ -74,7 +79,13 @@ CLAIMS = (
         "prompts",
         (
             Part("gap zero-shot minus gap with four exemplars, at the end", _shrinks("few:4")),
+            Part("the same with the words held fixed", _same_words("few:4"), role="if present"),
             Part("the same at the early stop", _shrinks("few:4", "early"), role="reported"),
+            Part(
+                "gap zero-shot minus gap with four exemplars in the words that tuning teaches",
+                _shrinks("few-taught:4"),
+                role="reported",
+            ),
             Part("the same with four wrong exemplars", _shrinks("few-wrong:4"), role="reported"),
             Part(
                 "the same with four exemplars of another relation",
@@ -82,7 +93,9 @@ CLAIMS = (
                 role="reported",
             ),
         ),
-        _FLOOR,
+        _FLOOR
+        + " Where exemplars stand in words that tuning does not teach, the change of words alone shrinks the "
+        "gap; holding them fixed takes that out. Wrong exemplars tell what right answers in them add.",
     ),
     Claim(
         "B4",
@@ -93,6 +106,17 @@ CLAIMS = (
         (
             Part("gap zero-shot minus gap with chain of thought, at the end", _shrinks("cot")),
             Part("gap zero-shot minus gap with few-shot chain of thought, at the end", _shrinks("few-cot:2")),
+            Part("chain of thought with the words held fixed", _same_words("cot"), role="if present"),
+            Part(
+                "few-shot chain of thought with the words held fixed",
+                _same_words("few-cot:2"),
+                role="if present",
+            ),
+            Part(
+                "accuracy after known rows with chain of thought minus zero-shot",
+                difference(KNOWN.at(prompt="cot"), KNOWN),
+                role="reported",
+            ),
             Part(
                 "gap with chain of thought (below 0 is a reversal)",
                 gap(prompt="cot"),
@@ -100,7 +124,7 @@ CLAIMS = (
                 role="reported",
             ),
         ),
-        _FLOOR,
+        _FLOOR + " A prompt under which both arms fail shrinks the gap too: read it with the accuracy.",
     ),
     Claim(
         "B5",
@@ -149,6 +173,14 @@ CLAIMS = (
                 ),
                 "not below",
                 margin=MARGIN,
+            ),
+            Part(
+                "untuned model with four exemplars minus small random set with four exemplars",
+                difference(
+                    KNOWN.at(trained_on="none", arm="base", prompt="few:4"),
+                    KNOWN.at(trained_on="small:random", prompt="few:4"),
+                ),
+                role="reported",
             ),
         ),
         _FLOOR + " Agreement is always between disjoint halves of the test items, so noise alone lowers both "

@@ -124,6 +124,7 @@ PROMPTS: Mapping[str, str] = {
     "zero": "the question alone, or the native long-form prompt",
     "own": "the question alone in words that the untuned model has read, where tuning teaches other words (`zero`)",
     "few:<k>": "after <k> right exemplars of the same relation (long form: <k> texts)",
+    "few-taught:<k>": "`few:<k>` in the words that tuning teaches, where `few:<k>` stands in other words",
     "few-wrong:<k>": "after <k> exemplars of the same relation with wrong answers",
     "few-unrelated:<k>": "after <k> right exemplars of another relation",
     "cot": "chain of thought, no exemplar",

@@ -1,0 +1,272 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from synthetic import belief_exams, free_statements, long_form, text_sets
+from synthetic.biographies import true_claims
+from synthetic.long_form import tuning
+from synthetic.setup import DEFAULT, Shape
+from synthetic.split import split
+from synthetic.studies import beliefs
+from synthetic.studies.beliefs import desk_of
+from synthetic.text_sets import SAMPLES, Library, text_set
+from theory.claims.scoreboard import evaluate
+from theory.claims.vocabulary import meaning
+from theory.table import Table
+
+TINY = replace(
+    DEFAULT,
+    world=replace(
+        DEFAULT.world,
+        types=3,
+        subjects=44,
+        never_seen=8,
+        relations=3,
+        derived=0,
+        answers=6,
+        mean_exposure=36.0,
+        subject_words=(1, 2),
+        answer_words=(1, 2),
+    ),
+    text=replace(
+        DEFAULT.text,
+        statements=0.4,
+        biographies=0.5,
+        lists=0.0,
+        questions=0.1,
+        thoughts=0.0,
+        verifications=0.05,
+    ),
+    shape=Shape(width=48, layers=1, heads=2, hidden=64, context=128),
+    pretrain=replace(DEFAULT.pretrain, rate=8e-3, batch=4),
+    tune=replace(DEFAULT.tune, rate=1e-2),
+    shots_from=0.14,
+    dev=0.14,
+    prompts=4,
+    shots=2,
+)
+SEEDS = (0, 1, 2)
+CLAIMS = ("D1", "D2", "D3", "D4", "D5", "U4", "X6")
+OURS = {"belief_calibration_error", "labels_needed", "tokens", "tokens_read"}  # metrics that no claim reads
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    """A tiny base is sure of little, and what is swept takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_sets, "THRESHOLD", 0.6)
+        patch.setattr(free_statements, "TOKENS", 2000)
+        patch.setattr(free_statements, "MENTIONS", (2.0,))
+        patch.setattr(long_form, "BATCH", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def records(cache):
+    """Of each seed; all arms in the first, the brief ones in the others."""
+    return {
+        seed: list(beliefs.run(replace(TINY, brief=seed > 0), seed, cache, lambda *_: None)) for seed in SEEDS
+    }
+
+
+@pytest.fixture(scope="module")
+def desk(cache):
+    return desk_of(TINY, 0, cache)
+
+
+@pytest.fixture(scope="module")
+def found(desk):
+    return Library(desk)
+
+
+def value(records, **where):
+    (found,) = [r for r in records if all(getattr(r, name) == wanted for name, wanted in where.items())]
+    return found.value
+
+
+def test_every_claim_of_the_study_finds_its_rows(records):
+    board = evaluate(Table.from_records([r for some in records.values() for r in some]), CLAIMS)
+    assert [v.claim.id for v in board.verdicts] == list(CLAIMS)
+    for verdict in board.verdicts:
+        assert verdict.lab == "synthetic/R2-2layer"
+        assert verdict.answer != "missing", verdict.reason
+        assert not [part.missing for part in verdict.parts if part.missing]
+        assert {part.seeds for part in verdict.parts if part.part.role == "decides"} == {len(SEEDS)}
+
+
+def test_no_observation_stands_there_twice_and_names_are_those_of_the_vocabulary(records):
+    seen = Counter(replace(r, value=0.0, n=1) for some in records.values() for r in some)
+    assert set(seen.values()) == {1}
+    for record in seen:
+        assert np.isfinite(record.value)
+        assert meaning("prompt", record.prompt)
+        if record.arm in ("free", "dpo"):
+            continue
+        for field in ("study", "arm", "split"):
+            assert meaning(field, getattr(record, field))
+        assert meaning("trained_on", record.trained_on.partition(":")[0])
+        assert meaning("stratum", record.stratum.partition(",labels=")[0])
+        metric = record.metric.removesuffix("_greedy")
+        assert metric in OURS or meaning("metric", metric)
+
+
+def test_the_arms_are_those_that_were_trained(records):
+    for seed, some in records.items():
+        trained = {r.trained_on for r in some if r.arm == "all"}
+        arms = set(beliefs.arms(replace(TINY, brief=seed > 0)))
+        assert trained == arms - {beliefs.PAIRS}
+        assert (beliefs.PAIRS in arms) == ("dpo" in {r.arm for r in some}) == (seed == 0)
+        assert {r.step for r in some if r.arm == "base"} == {0}
+
+
+def test_a_seed_gives_the_same_records_cold_and_warm_and_whatever_was_done_before(records):
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    said = []
+    brief = replace(TINY, brief=True)
+    again = list(beliefs.run(brief, 1, None, lambda what, share=None: said.append((what, share))))
+    assert again == records[1]
+    shares = [share for what, share in said if what.startswith("tuning")]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] < 1
+
+
+def test_all_sets_are_read_for_as_many_tokens(records, desk, found):
+    budget = beliefs.EPOCHS * int(desk.script.documents(found.generated).lengths.sum())
+    step = long_form.BATCH * long_form.ROOM
+    read = {r.trained_on: r.value for r in records[0] if r.metric == "tokens_read"}
+    assert set(read) == set(beliefs.SETS) | set(beliefs.REPORTED)
+    assert all(budget <= tokens < budget + step for tokens in read.values())
+
+
+def test_sets_cut_at_random_are_as_long_as_the_believed_one(found):
+    def size(name):
+        texts = text_set(found, name)
+        return texts.claims.sum() / (texts.claims > 0).sum()
+
+    for name in ("gold+random", "gold+belief+random", "generated+random"):
+        assert size(name) == pytest.approx(size("generated+belief"), rel=0.03), name
+    assert size("better") == pytest.approx(size("generated"), rel=0.03)
+    assert size("gold") == 3
+
+
+def test_sets_keep_what_their_names_say(found):
+    base, true = found.desk.base, found.true
+    assert true_claims(base, text_set(found, "gold")).all()
+    assert true_claims(base, text_set(found, "gold+random")).all()
+    supported = text_set(found, "generated+support")
+    assert true_claims(base, supported).all()
+    assert len(supported.of) == true.sum()
+    assert len(text_set(found, "generated+belief").of) == (found.belief > 0.6).sum()
+    both = text_set(found, "generated+belief+support")
+    assert len(both.of) == (true & (found.belief > 0.6)).sum()
+    probed = text_set(found, "generated+belief:probe")
+    assert len(probed.of) == len(found.believed.of)
+    with pytest.raises(Exception, match="'gold\\+hope' is not known"):
+        text_set(found, "gold+hope")
+
+
+def test_noise_and_gaps_of_gold_are_a_dial(found):
+    support = len(text_set(found, "generated+support").of)
+    covered = [text_set(found, f"generated+support:coverage{share}") for share in (0.7, 0.4)]
+    assert all(true_claims(found.desk.base, texts).all() for texts in covered)
+    assert support > len(covered[0].of) > len(covered[1].of) > 0
+    noisy = [
+        true_claims(found.desk.base, text_set(found, f"generated+support:noise{share}")).mean()
+        for share in (0.1, 0.3)
+    ]
+    assert 1 > noisy[0] > noisy[1]
+
+
+def test_whole_texts_are_chosen_by_what_is_believed_of_them(found):
+    texts, own, belief = text_set(found, "generated+belief:document"), found.own, found.own_belief
+    assert (texts.subject == found.desk.learnt).all()
+    for i in range(0, len(texts), 7):
+        six = [np.flatnonzero(own.of == SAMPLES * i + j) for j in range(SAMPLES)]
+        longest = min(max(map(len, six)), int(found.generated.claims[i]))
+        rivals = [belief[claims].mean() for claims in six if len(claims) >= longest and len(claims)]
+        here = np.flatnonzero(texts.of == i)
+        if rivals:
+            chosen = [c for c in six if len(c) == len(here) and (own.answer[c] == texts.answer[here]).all()]
+            assert max(belief[c].mean() for c in chosen) == pytest.approx(max(rivals))
+
+
+def test_a_better_informed_model_writes_more_that_is_true(found):
+    base = found.desk.base
+    assert true_claims(base, found.better).mean() > true_claims(base, found.generated).mean() + 0.1
+
+
+def test_nobody_is_both_learnt_about_and_asked_about(desk):
+    uses, world = split(desk.base), desk.base.world
+    for subjects in desk.asked.values():
+        assert not set(subjects) & set(desk.learnt)
+    assert set(world.subject_type[desk.asked["ood-type"]]) == {TINY.world.types - 1}
+    assert set(world.subject[uses.test]) == set(desk.asked["test"])
+
+
+def test_what_is_read_and_what_is_written_are_measured_by_the_truth(records, desk, found):
+    rows = [r for r in records[0] if r.trained_on == "generated" and r.arm == "all"]
+    assert value(rows, split="train", metric="claim_precision") == pytest.approx(found.true.mean())
+    step = max(r.step for r in rows)
+    texts = long_form.learn(desk, "generated", found.generated, beliefs.EPOCHS * int(
+        desk.script.documents(found.generated).lengths.sum()))  # fmt: skip
+    assert texts.stamp.step == step
+    said = long_form.recite(
+        desk, texts.weights, desk.asked["test"], beliefs.DRAWS, 1.0, desk.draw("recite", "test")
+    )
+    true = true_claims(desk.base, said)
+    here = {r.metric: (r.value, r.n) for r in rows if r.split == "test"}
+    assert here["claim_precision"] == (pytest.approx(true.mean()), len(true))
+    assert here["claims"] == (pytest.approx(len(true) / len(said)), len(said))
+    distinct = {(t, r) for t, r in zip(said.of[true], said.relation[true], strict=True)}
+    assert here["true_claims"] == (pytest.approx(len(distinct) / len(said)), len(said))
+    assert here["claim_recall"] == (pytest.approx(len(distinct) / (3 * len(said))), 3 * len(said))
+
+
+def test_signals_of_all_kinds_are_judged_on_both_splits(records):
+    for some in records.values():
+        for name in ("test", "ood-type"):
+            areas = {r.stratum: r.value for r in some if r.metric == "belief_auroc" and r.split == name}
+            kinds = ("probe", "statement", "token", "question", "consistency", "verification")
+            assert {f"signal={kind}" for kind in kinds} <= set(areas)
+            assert areas["signal=statement"] > 0.6
+            labels = max(int(s.partition("labels=")[2]) for s in areas if "labels=" in s)
+            assert areas[f"signal=probe,labels={labels}"] == areas["signal=probe"]
+
+
+def test_a_base_that_believes_nothing_leaves_out_what_it_cannot_choose(monkeypatch, cache):
+    monkeypatch.setattr(text_sets, "THRESHOLD", 2.0)
+    monkeypatch.setattr(beliefs, "SETS", ("generated+belief", "gold+random", "generated"))
+    found = list(beliefs.run(replace(TINY, brief=True), 0, cache, lambda *_: None))
+    assert {r.trained_on for r in found} == {"none", "generated"}
+
+
+def test_the_prompt_with_texts_shows_gold_about_subjects_of_no_other_use(desk, monkeypatch):
+    shown = []
+
+    def look(_, __, stamp, draws, before=None):
+        shown.append((stamp.prompt, before))
+        return iter(())
+
+    monkeypatch.setattr(belief_exams, "examined", look)
+    assert not list(belief_exams.without_tuning(desk, 1))
+    (native, nothing), (few, before) = shown
+    assert (native, nothing, few) == ("zero", None, "few:2")
+    words = desk.base.vocabulary.decode(before[1])
+    assert words.count("about") == 2
+    assert words.count(" is ") == 6
+    assert "</s>" not in words
+
+
+def test_tuning_is_gentler_than_on_questions(desk):
+    assert tuning(desk.base).rate == pytest.approx(0.3 * TINY.tune.rate)
+    assert beliefs.cost_seconds(TINY) < beliefs.cost_seconds(DEFAULT)
