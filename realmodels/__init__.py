@@ -1,1 +1,1 @@
-"""Real language models: how well does one know each row of my data? Being built; `doctor` works today."""
+"""Real language models: how well does one know each row of my data, and which rows are to be kept?"""

@@ -5,7 +5,7 @@ import sys
 from realmodels.cli import COMMANDS
 from theory.command import main as run
 
-ABOUT = "Real language models (being built: audit, filter, train, eval and compare come next)."
+ABOUT = "Real language models: how well does one know each row of my data, and which rows are to be kept?"
 
 
 def main() -> None:

@@ -40,8 +40,10 @@ def save_model(
     origin: Mapping[str, Any] | None = None,
     *,
     overwrite: bool = False,
+    beside: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write config, tokenizer and weights, all or nothing; an adapter is merged. `origin` says where it came from."""
+    """Write config, tokenizer and weights, all or nothing; an adapter is merged. `origin` says where it came from,
+    `beside` are more files: their texts by name."""
     folder = Path(folder)
     if not spec.hidden:
         raise SyntheticError(
@@ -59,6 +61,8 @@ def save_model(
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _write(fresh, merged, spec, vocabulary, origin or {})
+        for name, text in (beside or {}).items():
+            (fresh / name).write_text(text, encoding="utf-8")
         for path in (fresh, *fresh.iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o644)
         if folder.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from synthetic.vocabulary import Vocabulary
 from theory.world import World, WorldSpec, make_world, spec_from_mapping
 
 FORMAT = "nameblind-pocket"
+QUESTIONS = "questions.jsonl"
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,26 @@ def make_pocket(
         "tokens": trained.tokens,
         "scores": pocket.scores,
     }
-    save_model(out, pocket.weights, llama, vocabulary, origin, overwrite=overwrite)
+    beside = {QUESTIONS: questions(world, spec.text)}
+    save_model(out, pocket.weights, llama, vocabulary, origin, overwrite=overwrite, beside=beside)
     return pocket
+
+
+def questions(world: World, text: TextSpec) -> str:
+    """Every fact of a seen subject as a line of JSON, in the words of pretraining, with how often it was told."""
+    lines = []
+    for fact in np.flatnonzero(world.seen[world.subject]).tolist():
+        subject, relation, answer = world.triple(fact)
+        row = {
+            "id": f"fact-{fact}",
+            "question": text.question.replace("{r}", relation).replace("{s}", subject),
+            "answers": [answer],
+            "subject": subject,
+            "relation": relation,
+            "popularity": int(world.exposure[fact]),
+        }
+        lines.append(json.dumps(row, ensure_ascii=False))
+    return "\n".join(lines) + "\n"
 
 
 def load_pocket(folder: str | Path) -> Pocket:

@@ -49,6 +49,23 @@ def test_it_comes_back_with_its_world(pocket, pocket_folder):
     assert all(torch.equal(again.weights[name], pocket.weights[name]) for name in pocket.weights)
 
 
+def test_its_questions_lie_beside_it_as_lines_of_json(pocket, pocket_folder):
+    rows = [json.loads(line) for line in (pocket_folder / "questions.jsonl").read_text("utf-8").splitlines()]
+    world = pocket.world
+    assert len(rows) == int(world.seen[world.subject].sum())
+    assert sum(row["popularity"] == 0 for row in rows) == int(
+        (world.exposure[world.seen[world.subject]] == 0).sum()
+    )
+    for row in rows[:: len(rows) // 20]:
+        fact = int(row["id"].removeprefix("fact-"))
+        subject, relation, answer = world.triple(fact)
+        assert (row["subject"], row["relation"], row["answers"]) == (subject, relation, [answer])
+        assert subject in row["question"]
+        asked = pocket.asked([fact])
+        assert pocket.vocabulary.encode(row["question"]) == list(asked.prompts[0])
+        assert row["popularity"] == world.exposure[fact]
+
+
 def test_the_same_seed_makes_the_same_files(tmp_path):
     folders = [tmp_path / name for name in ("a", "b", "c")]
     said = []

@@ -1,0 +1,218 @@
+"""The audit: ask what is missing, then write every row back with what the model knows of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realmodels.audit_found import Found, gather
+from realmodels.audit_parts import AUDIT, CONFIG, ENVIRONMENT, NAME, SUMMARY, Parts, Team, team
+from realmodels.audit_plan import Asking, Plan, make_plan
+from realmodels.errors import RealmodelsError
+from realmodels.rows import Row, RowSet, read_rows
+from theory.files import whole_file, write_whole
+from theory.runs import environment
+
+if TYPE_CHECKING:
+    from realmodels.loading import Loaded
+
+KNOWLEDGE = "knowledge"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An audit to be done: which model, on which data, asked how, written where."""
+
+    model: str
+    data: str
+    output: Path
+    asking: Asking
+    adapter: str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    limit: int | None = None
+    pool: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch: int | None = None
+    allow_code: bool = False
+    allow_pickle: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished audit. In a team only the first process has one."""
+
+    found: Found
+    summary: dict[str, Any]
+    folder: Path
+
+
+def read_data(job: Job) -> tuple[RowSet, Sequence[Row]]:
+    """The rows to audit and those to draw exemplars from, checked before anything is loaded."""
+    data = read_rows(job.data, job.mapping, limit=job.limit)
+    if not data.rows:
+        raise RealmodelsError(f"{job.data}: no rows in it; expected at least one question")
+    taken = next((row for row in data.rows if KNOWLEDGE in row.original), None)
+    if taken is not None:
+        raise RealmodelsError(
+            f"{taken.source}:{taken.line}: field '{KNOWLEDGE}' is there already and the audit would write it; "
+            "rename it, or write this file with `filter` without --with-knowledge"
+        )
+    if "popularity" in job.asking.signals and all(row.popularity is None for row in data.rows):
+        raise RealmodelsError(f"{job.data}: field 'popularity': no row has any; say --map popularity=COLUMN")
+    pool = read_rows(job.pool, job.mapping).rows if job.pool else data.rows
+    return data, pool
+
+
+def run_audit(job: Job, progress: bool = True) -> Done | None:
+    """Do what is missing of the job and write its files; the same files after any number of kills and restarts."""
+    data, pool = read_data(job)
+    parts = Parts(job.output, team())
+    with parts.held():
+        _check_folder(job)
+        from realmodels.loading import load
+
+        loaded = load(
+            job.model,
+            adapter=job.adapter,
+            dtype=job.dtype,
+            device=_device(job.device, parts.team),
+            allow_code=job.allow_code,
+            allow_pickle=job.allow_pickle,
+        )
+        model = {"fingerprint": loaded.fingerprint, "dtype": loaded.dtype}
+        plan = make_plan(data.rows, pool, job.asking, model)
+        if parts.team.rank == 0:
+            _begin(job, loaded.fingerprint, parts)
+        parts.refresh()
+        _work(job, loaded, plan, parts, progress)
+        if parts.team.rank:
+            return None
+        order = list(plan.order())
+        parts.wait(order)
+        parts.settle(order)
+        found = gather(plan, parts)
+        summary = _summary(job, data, loaded, plan, found)
+        _write(job.output, data.rows, found, summary)
+        return Done(found, summary, job.output)
+
+
+def _check_folder(job: Job) -> None:
+    """An audit of something else is not written over."""
+    path = job.output / CONFIG
+    if job.overwrite or not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        same = {name: before[name] for name in ("model", "adapter", "data")}
+    except (ValueError, KeyError, TypeError):
+        raise RealmodelsError(
+            f"{path}: expected model, adapter and data of an audit; say --overwrite"
+        ) from None
+    for name, value in _about(job).items():
+        if same[name] != value:
+            raise RealmodelsError(
+                f"{path}: field '{name}': the folder holds an audit with {same[name]!r}, not {value!r}; "
+                "choose another --output-dir, or drop it with --overwrite"
+            )
+
+
+def _begin(job: Job, fingerprint: str, parts: Parts) -> None:
+    """Leave word of whose folder this is, and drop what came of other weights."""
+    config = {**_about(job), "fingerprint": fingerprint}
+    path, text = job.output / CONFIG, json.dumps(config, indent=1, ensure_ascii=False) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") != text and not job.overwrite:
+        raise RealmodelsError(
+            f"{path}: field 'fingerprint': the weights of {job.model} have changed since this folder was begun; "
+            "choose another --output-dir, or drop it with --overwrite"
+        )
+    if job.overwrite and parts.team.size > 1:
+        raise RealmodelsError("--overwrite: not among several processes; empty the folder first")
+    if job.overwrite:
+        for name in (NAME, AUDIT, SUMMARY):
+            (job.output / name).unlink(missing_ok=True)
+    if job.overwrite or not path.exists():
+        write_whole(job.output / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        write_whole(path, text)
+
+
+def _about(job: Job) -> dict[str, str | None]:
+    """Models and data that are files go by their place, others by their name."""
+
+    def named(name: str) -> str:
+        return str(Path(name).resolve()) if Path(name).exists() else name
+
+    return {
+        "model": named(job.model),
+        "adapter": named(job.adapter) if job.adapter else None,
+        "data": named(job.data),
+    }
+
+
+def _work(job: Job, loaded: Loaded, plan: Plan, parts: Parts, progress: bool) -> None:
+    """Ask every piece of ours that is not wholly there."""
+    from tqdm import tqdm
+
+    from realmodels.audit_ask import ask, check_lengths
+
+    if not parts.has(plan.order()):
+        check_lengths(loaded, plan)
+    total = sum(len(piece.rows) for piece in plan.pieces)
+    quiet = not progress or parts.team.rank > 0 or not sys.stderr.isatty()
+    with tqdm(total=total, unit="answers", desc=job.model[-40:], disable=quiet, file=sys.stderr) as bar:
+        for number, piece in enumerate(plan.pieces):
+            if parts.team.mine(number) and not parts.has(piece.keys):
+                parts.put(ask(loaded, plan, piece, job.batch))
+            bar.update(len(piece.rows))
+    parts.refresh()
+
+
+def _device(device: str, team: Team) -> str:
+    """In a team every process has the accelerator of its own number on this machine."""
+    if team.size == 1 or device != "auto":
+        return device
+    import os
+
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{int(os.environ.get('LOCAL_RANK') or team.rank) % count}" if count else device
+
+
+def _summary(job: Job, data: RowSet, loaded: Loaded, plan: Plan, found: Found) -> dict[str, Any]:
+    from realmodels.audit_report import first_prompt, summarise
+
+    source = {
+        "path": job.data,
+        "kind": data.kind,
+        "columns": list(data.columns),
+        "names": dict(job.mapping),
+        "adapter": data.adapter,
+        "rows": len(data.rows),
+        "fingerprint": data.fingerprint,
+    }
+    model = {
+        "name": job.model,
+        "adapter": job.adapter,
+        "fingerprint": loaded.fingerprint,
+        "dtype": loaded.dtype,
+    }
+    return {
+        "source": source,
+        "model": model,
+        **summarise(plan, found),
+        "first_prompt": first_prompt(plan),
+    }
+
+
+def _write(folder: Path, rows: Sequence[Row], found: Found, summary: dict[str, Any]) -> None:
+    with whole_file(folder / AUDIT) as out:
+        for row, known in zip(rows, found.knowledge(), strict=True):
+            line = {**row.original, KNOWLEDGE: known}
+            out.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    write_whole(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")

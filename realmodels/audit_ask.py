@@ -1,0 +1,117 @@
+"""One piece of an audit put to a model: rows in, lines out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from realmodels.audit_plan import Piece, Plan
+from realmodels.errors import RealmodelsError
+from realmodels.estimate import estimate, logprobs, p_true
+from realmodels.loading import Loaded, quiet
+from realmodels.prefix import check_length
+from realmodels.prompting import render_answer, render_prefix, render_question
+
+DIGITS = 7  # significant digits kept: single precision has no more
+
+
+def ask(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None = None) -> list[dict[str, Any]]:
+    """The lines of a piece, in its order."""
+    found = _ASK[piece.kind](loaded, plan, piece, batch)
+    lines = []
+    for i, key, values in zip(piece.rows, piece.keys, found, strict=True):
+        bad = [
+            name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)
+        ]
+        if bad:
+            raise RealmodelsError(
+                f"{loaded.name}: {bad[0]} of {plan.rows[i].question[:60]!r} is {values[bad[0]]}: the model's numbers "
+                f"overflow in {loaded.dtype}; try --dtype float32"
+            )
+        head = {"key": key, "id": plan.rows[i].id, "kind": piece.kind, "prompt": piece.prompt}
+        origin = {"exemplars": piece.source, "shots": [plan.pool[k].id for k in piece.shots]}
+        lines.append({**head, **origin, **values})
+    return lines
+
+
+def check_lengths(loaded: Loaded, plan: Plan) -> None:
+    """The longest prompt fits the model, or the row that makes it too long is named before anything is asked."""
+    style, tokens = plan.asking.style, loaded.tokens
+    with quiet():
+        asked = tokens.prompts_ids([render_question(style, row.question) for row in plan.rows])
+    longest = [
+        max(len(tokens.answer_ids(render_answer(alias))) for alias in row.answers) for row in plan.rows
+    ]
+    own = [len(ids) + more for ids, more in zip(asked, longest, strict=True)]
+    sizes = [(len(tokens.prompt_ids(render_prefix(style, plan.shown(draw)))), draw) for draw in plan.draws]
+    total, i, shots = max((size + own[i], i, draw.shots) for size, draw in sizes for i in draw.rows)
+    try:
+        check_length(loaded, total)
+    except RealmodelsError as problem:
+        row = max((plan.rows[i], *(plan.pool[k] for k in shots)), key=lambda row: len(row.question))
+        raise RealmodelsError(f"{row.source}:{row.line}: field 'question': {problem}") from None
+
+
+def _answer(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None) -> list[dict[str, Any]]:
+    asking = plan.asking
+    found = estimate(
+        loaded,
+        asking.style,
+        plan.shown(piece),
+        [plan.rows[i].question for i in piece.rows],
+        [plan.rows[i].answers for i in piece.rows],
+        estimator=asking.estimator_of(piece.prompt),
+        matcher=asking.matcher,
+        sampling=asking.sampling,
+        batch=batch,
+        seed=asking.seed,
+    )
+    lines: list[dict[str, Any]] = []
+    for i in range(len(piece.rows)):
+        line: dict[str, Any] = {
+            "greedy": bool(found.greedy[i]),
+            "p_sample": _short(min(max(float(found.p_sample[i]), 0.0), 1.0)),
+            "logprob": _short(found.logprob[i]),
+        }
+        if asking.writes(piece.prompt):
+            line["said"] = found.said[i]
+        if found.samples:
+            line["samples"] = list(found.samples[i])
+        lines.append(line)
+    return lines
+
+
+def _margin(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None) -> list[dict[str, Any]]:
+    """Mean log p of the row's answer to the same question about other subjects."""
+    asked = [(i, question) for i in piece.rows for question in plan.swaps[i]]
+    found = logprobs(
+        loaded,
+        plan.asking.style,
+        plan.shown(piece),
+        [question for _, question in asked],
+        [plan.rows[i].answers for i, _ in asked],
+        batch=batch,
+    )
+    lines, place = [], 0
+    for i in piece.rows:
+        questions = plan.swaps[i]
+        some = [float(value) for value in found[place : place + len(questions)]]
+        place += len(questions)
+        lines.append({"instead": list(questions), "logprob_instead": _short(math.fsum(some) / len(some))})
+    return lines
+
+
+def _p_true(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None) -> list[dict[str, Any]]:
+    rows = [plan.rows[i] for i in piece.rows]
+    proposed: Sequence[str] = [row.answers[0] for row in rows]
+    questions = [row.question for row in rows]
+    found = p_true(loaded, plan.asking.style, plan.shown(piece), questions, proposed, batch=batch)
+    return [{"p_true": _short(value)} for value in found]
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.{DIGITS}g}")
+
+
+_ASK = {"answer": _answer, "margin": _margin, "p_true": _p_true}

@@ -1,0 +1,103 @@
+"""Work cut into batches that fit: rows of like length together, half as many where memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from realmodels.errors import RealmodelsError
+
+T = TypeVar("T")
+
+TOKENS_ON_CPU = 512  # read at once: more was no faster there
+TOKENS_ON_DEVICE = 32768
+SHARE = 0.4  # of the free memory that a batch may take
+
+
+def batches(lengths: Sequence[int], tokens: int, rows: int | None = None) -> Iterator[np.ndarray]:
+    """Indices of rows, longest first; a batch pads to at most `tokens` tokens, or has `rows` rows."""
+    order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
+    start = 0
+    while start < len(order):
+        count = rows or max(1, tokens // max(1, lengths[order[start]]))
+        yield order[start : start + count]
+        start += count
+
+
+def in_batches(
+    lengths: Sequence[int], work: Callable[[np.ndarray], T], tokens: int, rows: int | None = None
+) -> Iterator[tuple[np.ndarray, T]]:
+    """`work` done for every batch of rows. Where memory runs out the batch, and those after it, are halved."""
+    most = None
+    for batch in batches(lengths, tokens, rows):
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop(0)
+            if most is not None and len(part) > most:
+                waiting = [part[:most], part[most:], *waiting]
+                continue
+            try:
+                done = work(part)
+            except (RuntimeError, MemoryError) as problem:
+                if not out_of_memory(problem):
+                    raise
+                if len(part) == 1:
+                    raise RealmodelsError(
+                        f"out of memory on a single row of {lengths[part[0]]} tokens; use a smaller model, "
+                        "another dtype (--dtype bfloat16) or fewer shots"
+                    ) from problem
+                most = (len(part) + 1) // 2
+                waiting.insert(0, part)
+            else:
+                yield part, done
+                continue
+            _free()  # outside of `except`, where the traceback still held the tensors
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    text = str(problem).lower()
+    return isinstance(problem, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def token_budget(loaded: Any, prefix: int, longest: int) -> int:
+    """How many tokens of rows behind a prefix may be read at once on this device."""
+    config = loaded.model.config.get_text_config()
+    size = {"float32": 4}.get(loaded.dtype, 2)
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kept = 2 * config.num_hidden_layers * (getattr(config, "num_key_value_heads", None) or heads) * width
+    row = (prefix + longest) * (kept + 4 * heads * width) + longest * (
+        8 * config.hidden_size + prefix + longest
+    )
+    budget = TOKENS_ON_CPU if loaded.device == "cpu" else TOKENS_ON_DEVICE
+    free = free_bytes(loaded.device)
+    if free is None:
+        return budget
+    return max(longest, min(budget, int(SHARE * free / (row * size)) * longest))
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that is free on the device, if it can be told."""
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    if device != "cpu":
+        return None
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
+def _free() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

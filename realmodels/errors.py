@@ -1,0 +1,5 @@
+"""The one exception of this room."""
+
+
+class RealmodelsError(ValueError):
+    """One line that tells the person which file, line and field, what was expected and what to do."""

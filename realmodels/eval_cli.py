@@ -1,0 +1,117 @@
+"""`eval`: what a model and its adapters know, over the same items and prompts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from realmodels.eval_run import Job
+
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+Adapters = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="[NAME=]PATH")]
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Ask a model, bare and with each adapter, the same questions under the same prompts; what is finished is not
+    done again."""
+
+    model: str
+    """A folder, a .gguf file or a hub name. It is loaded once."""
+    tasks: str
+    """NAME=PATH with commas: popqa=popQA.tsv,mmlu=data/mmlu,facts.jsonl; an audit.jsonl brings its labels along."""
+    output_dir: Out
+    """Folder for records.jsonl and, a folder an adapter, results_*.json and samples_*.jsonl."""
+    adapter: Adapters = ()
+    """A PEFT adapter, as often as wanted."""
+    prompts: str = "zero,few:4"
+    """With commas: zero, few:K (solved before), few-wrong:K (solved wrongly), cot (thinks first)."""
+    no_base: Flag = False
+    """Leave out the model without an adapter."""
+    exemplars_from: str = ""
+    """Draw solved questions from other data: NAME=PATH with commas. Without it from the task's own other subjects."""
+    map: tuple[str, ...] = ()
+    """Columns of other names, such as question=prompt answers=completion."""
+    style: str = "qa"
+    """How prompts are worded: qa, plain or sentence. MMLU has its own wording."""
+    longest: int = 16
+    """The most tokens of an answer."""
+    thought: int = 64
+    """The most tokens of thinking, one line, under the prompt cot."""
+    limit: int | None = None
+    """Only the first rows of each task (MMLU: of each subject)."""
+    seed: int = 0
+    """Of the solved questions."""
+    batch: int | None = None
+    """Rows read at once; without it as many as fit. Results do not depend on it."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..."""
+    allow_code: Flag = False
+    """Let the model's folder bring code of its own. It runs as you."""
+    allow_pickle: Flag = False
+    """Open weights that are no safetensors. They can run code as you."""
+    overwrite: Flag = False
+    """Ask everything again."""
+    json: Flag = False
+    """Print the means as JSON instead of tables."""
+
+    def run(self) -> int:
+        job = self._job()
+        from realmodels.eval_files import render, summary, write_eval
+        from realmodels.eval_run import run_eval
+
+        done = run_eval(job)
+        if done is None:  # one of several processes; the first one reports
+            return 0
+        paths = write_eval(done)
+        if self.json:
+            import json
+
+            print(json.dumps(summary(done), ensure_ascii=False))
+        else:
+            print(render(done))
+        for path in paths:
+            print(f"wrote {path}", file=sys.stderr)
+        return 0
+
+    def _job(self) -> Job:
+        from realmodels.checks import column_map
+        from realmodels.errors import RealmodelsError
+        from realmodels.eval_prompts import read_prompts
+        from realmodels.eval_run import Job
+        from realmodels.eval_tasks import read_tasks
+        from realmodels.prompting import style_named
+
+        for name, least in {"longest": 1, "thought": 1, "limit": 1, "batch": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise RealmodelsError(f"--{name}: expected at least {least}, got {value}")
+        if self.output_dir.exists() and not self.output_dir.is_dir():
+            raise RealmodelsError(f"{self.output_dir}: is a file; --output-dir wants a folder")
+        style, prompts = style_named(self.style), read_prompts(self.prompts)
+        tasks = read_tasks(self.tasks, column_map(self.map), limit=self.limit, pools=self.exemplars_from)
+        return Job(
+            self.model,
+            self.adapter,
+            tasks,
+            prompts,
+            self.output_dir,
+            style,
+            longest=self.longest,
+            thought=self.thought,
+            seed=self.seed,
+            base=not self.no_base,
+            batch=self.batch,
+            dtype=self.dtype,
+            device=self.device,
+            allow_code=self.allow_code,
+            allow_pickle=self.allow_pickle,
+            overwrite=self.overwrite,
+        )

@@ -1,0 +1,285 @@
+"""A model from a folder, a hub name or a GGUF file, with or without an adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realmodels.card import ModelCard, describe, read_config
+from realmodels.errors import RealmodelsError
+from realmodels.places import Place, find
+from realmodels.tokens import Tokens
+from theory.schema import nearest
+
+__all__ = ["Loaded", "ModelCard", "describe", "load", "load_tokens", "quiet", "read_gguf"]
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to be asked. `fingerprint` changes with the files that hold its weights."""
+
+    model: Any
+    tokens: Tokens
+    name: str
+    fingerprint: str
+    device: str
+    dtype: str
+
+
+def load(
+    name: str,
+    *,
+    adapter: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    allow_code: bool = False,
+    allow_pickle: bool = False,
+) -> Loaded:
+    """Open a model for asking; one line says what is wrong if it cannot be opened."""
+    place = find(name)
+    place.check_weights(allow_pickle)
+    chosen, kind = pick_device(device), pick_dtype(dtype, device)
+    with quiet():
+        model = _model(place, kind, allow_code, allow_pickle)
+        tokens = _tokens(place, allow_code, model.get_input_embeddings().weight.shape[0])
+        if adapter is not None:
+            model = _with_adapter(model, place, adapter, allow_pickle)
+    model = model.to(chosen).eval().requires_grad_(False)
+    # tokens that were added to a tokenizer alone, such as one to pad with, are never given to the model
+    if (own := tokens.tokenizer.vocab_size) > tokens.vocabulary:
+        raise RealmodelsError(
+            f"{name}: the tokenizer has {own} tokens, the model {tokens.vocabulary}; they do not belong together"
+        )
+    return Loaded(model, tokens, name, _fingerprint(place, adapter), chosen, kind)
+
+
+def load_tokens(name: str, *, allow_code: bool = False) -> Tokens:
+    """The tokenizer alone."""
+    with quiet():
+        return _tokens(find(name), allow_code)
+
+
+def pick_device(device: str = "auto") -> str:
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+        if found.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError
+    except RuntimeError:
+        raise RealmodelsError(f"device: no '{device}' here; try auto or cpu") from None
+    return device
+
+
+def pick_dtype(dtype: str = "auto", device: str = "auto") -> str:
+    """bfloat16 on CUDA (float16 on cards without it), float32 elsewhere, unless asked otherwise."""
+    import torch
+
+    if dtype not in DTYPES:
+        raise RealmodelsError(f"dtype: unknown '{dtype}'{nearest(dtype, DTYPES)}")
+    if dtype != "auto":
+        return dtype
+    if not pick_device(device).startswith("cuda"):
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a GGUF file, dequantised."""
+    import torch
+
+    try:
+        import gguf  # noqa: F401
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    except ModuleNotFoundError as missing:
+        raise RealmodelsError(
+            f'{path}: GGUF files need the package {missing.name}; run: pip install "nameblind[realmodels]"'
+        ) from None
+    where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    with (
+        plainly(str(path)),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):  # its progress bar cannot be turned off
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=getattr(torch, dtype), quantization_config=GgufConfig(dequantize=True)
+        )
+    return model, tokenizer
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no chatter from transformers."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _model(place: Place, dtype: str, allow_code: bool, allow_pickle: bool) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if place.gguf:
+        return read_gguf(Path(place.source), dtype)[0]
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, dtype),
+        "trust_remote_code": allow_code,
+        "output_loading_info": True,
+        "local_files_only": place.local,
+        "use_safetensors": None if allow_pickle else True,
+    }
+    with plainly(place.name):
+        config = read_config(place.name, allow_code)
+        capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # which sdpa cannot do
+        how = "eager" if capped else "sdpa"
+        try:
+            model, info = AutoModelForCausalLM.from_pretrained(
+                place.source, attn_implementation=how, **options
+            )
+        except ValueError as problem:
+            if "scaled_dot_product_attention" not in str(problem):
+                raise
+            model, info = AutoModelForCausalLM.from_pretrained(
+                place.source, attn_implementation="eager", **options
+            )
+    if missing := sorted(info["missing_keys"]):
+        raise RealmodelsError(
+            f"{place.name}: the weights lack {missing[0]}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + "; the file is another model's or incomplete"
+        )
+    return model
+
+
+def _tokens(place: Place, allow_code: bool, vocabulary: int | None = None) -> Tokens:
+    from transformers import AutoTokenizer
+
+    where: dict[str, Any] = {"pretrained_model_name_or_path": place.source}
+    if place.gguf:
+        where = {
+            "pretrained_model_name_or_path": str(Path(place.source).parent),
+            "gguf_file": Path(place.source).name,
+        }
+    with plainly(f"{place.name}: tokenizer"), contextlib.redirect_stderr(io.StringIO()):
+        found = AutoTokenizer.from_pretrained(
+            **where, trust_remote_code=allow_code, local_files_only=place.local
+        )
+    return Tokens(found, vocabulary)
+
+
+def _with_adapter(model: Any, base: Place, adapter: str, allow_pickle: bool) -> Any:
+    from peft import PeftConfig, PeftModel
+
+    place = find(adapter, what="adapter", config="adapter_config.json")
+    place.check_weights(allow_pickle)
+    with plainly(adapter), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        warnings.filterwarnings("ignore", message=".*vocabulary was not modified.*")
+        warnings.filterwarnings("error", message=".*missing adapter keys.*")
+        config = PeftConfig.from_pretrained(place.source)
+        if config.is_prompt_learning:
+            raise RealmodelsError(
+                f"{adapter}: is a {config.peft_type.value} adapter; expected LoRA or another one of weights"
+            )
+        if (wanted := config.base_model_name_or_path) and not _same_base(wanted, base):
+            raise RealmodelsError(
+                f"{adapter}: is an adapter of {wanted}, not of {base.name}; give --model {wanted}"
+            )
+        try:
+            tuned = PeftModel.from_pretrained(model, place.source)
+        except Warning as missing:
+            raise RealmodelsError(
+                f"{adapter}: {_line(missing)}; it is another model's or incomplete"
+            ) from None
+        # in 16 bit a merge would round the adapter away
+        return tuned.merge_and_unload() if _float32(model) else tuned.get_base_model()
+
+
+def _same_base(wanted: str, base: Place) -> bool:
+    """The name the adapter was trained under, wherever the folder now is."""
+    names = {base.name, base.source, base.origin()}
+    tails = {Path(name).name.lower() for name in names if name}
+    return (
+        wanted in names
+        or Path(wanted).resolve() == Path(base.source).resolve()
+        or Path(wanted).name.lower() in tails
+    )
+
+
+def _float32(model: Any) -> bool:
+    return str(model.dtype) == "torch.float32"
+
+
+def _fingerprint(place: Place, adapter: str | None) -> str:
+    """Of configurations in whole, of weight files their size, first and last mebibyte."""
+    digest = hashlib.sha256()
+    places = [place] + ([find(adapter, what="adapter", config="adapter_config.json")] if adapter else [])
+    for part in places:
+        for path in part.files():
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(1 << 20))
+                file.seek(max(0, size - (1 << 20)))
+                digest.update(file.read())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def plainly(name: str) -> Iterator[None]:
+    """What a library says about a bad file, in one line."""
+    try:
+        yield
+    except RealmodelsError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        AssertionError,
+    ) as problem:
+        if "trust_remote_code" in str(problem):
+            raise RealmodelsError(
+                f"{name}: wants to run code of its own; read that code, then allow it with --allow-code"
+            ) from problem
+        raise RealmodelsError(
+            f"{name}: cannot be opened ({type(problem).__name__}: {_line(problem)})"
+        ) from problem
+    except Exception as problem:
+        if type(problem).__module__.startswith(("safetensors", "tokenizers", "huggingface_hub")):
+            raise RealmodelsError(
+                f"{name}: cannot be opened ({_line(problem)}); is the file complete?"
+            ) from problem
+        if type(problem) is Exception:  # tokenizers raise bare ones
+            raise RealmodelsError(f"{name}: cannot be opened ({_line(problem)})") from problem
+        raise
+
+
+def _line(problem: BaseException) -> str:
+    text = " ".join(str(problem).split())
+    return text if len(text) <= 200 else text[:197] + "..."

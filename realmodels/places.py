@@ -1,0 +1,155 @@
+"""Where a model is: a folder, a GGUF file or a name on the hub; said at once and plainly if it is nowhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from realmodels.errors import RealmodelsError
+
+SECONDS = 3.0  # to wait for the hub before giving up
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True)
+class Place:
+    """`source` is what transformers is given; `local` if nothing may be fetched for it."""
+
+    name: str
+    source: str
+    local: bool
+    gguf: bool = False
+
+    @property
+    def folder(self) -> Path | None:
+        path = Path(self.source)
+        return path if path.is_dir() else None
+
+    def files(self) -> list[Path]:
+        """Configurations and weights, where they lie on this machine."""
+        if self.gguf:
+            return [Path(self.source)]
+        folder = self.folder or _cached_folder(self.source)
+        if folder is None:
+            return []
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.is_file() and (path.suffix in (".safetensors", *_PICKLES) or path.name in _CONFIGS)
+        )
+
+    def origin(self) -> str:
+        """The name that the model's own configuration gives it, if any."""
+        for path in self.files():
+            if path.name == "config.json":
+                return str(json.loads(path.read_text(encoding="utf-8")).get("_name_or_path", ""))
+        return ""
+
+    def check_weights(self, allow_pickle: bool) -> None:
+        """There are weights, and opening them cannot run code."""
+        if self.gguf or (folder := self.folder) is None:
+            return
+        names = [path.name for path in folder.iterdir()]
+        if any(name.endswith(".safetensors") for name in names):
+            return
+        pickles = [name for name in names if name.endswith(_PICKLES) and name != "training_args.bin"]
+        if pickles and not allow_pickle:
+            raise RealmodelsError(
+                f"{folder / pickles[0]}: is a pickle, and opening one can run code; give safetensors or GGUF, "
+                "or allow it with --allow-pickle"
+            )
+        if not pickles:
+            gguf = next((name for name in names if name.endswith(".gguf")), None)
+            hint = f"; give {folder / gguf} itself" if gguf else "; expected *.safetensors"
+            raise RealmodelsError(f"{folder}: holds no weights{hint}")
+
+
+_CONFIGS = ("config.json", "adapter_config.json")
+
+
+def find(name: str, *, what: str = "model", config: str = "config.json") -> Place:
+    """Look for a folder or file of that name first, then on the hub."""
+    if not name.strip():
+        raise RealmodelsError(
+            f"{what}: no name given; expected a folder, a .gguf file or a hub name such as owner/name"
+        )
+    path = Path(name).expanduser()
+    if path.is_dir():
+        _check_config(path, what, config)
+        return Place(name, str(path), local=True)
+    if path.is_file():
+        if path.suffix == ".gguf":
+            _check_gguf(path)
+            return Place(name, str(path), local=True, gguf=True)
+        raise RealmodelsError(f"{name}: is a file; expected a folder with {config}, or a .gguf file")
+    if (
+        path.suffix == ".gguf"
+        or name.startswith((".", "/", "~", os.sep))
+        or name.count("/") > 1
+        or "\\" in name
+    ):
+        raise RealmodelsError(f"{name}: no such file or folder")
+    _check_reachable(name, what, config)
+    return Place(name, name, local=_cached_folder(name, config) is not None)
+
+
+def _check_config(folder: Path, what: str, config: str) -> None:
+    path = folder / config
+    if not path.is_file():
+        other = {"config.json": "adapter_config.json", "adapter_config.json": "config.json"}[config]
+        hint = ""
+        if (folder / other).is_file():
+            hint = (
+                "; it is an adapter: give its base with --model and this with --adapter"
+                if what == "model"
+                else ("; it is a whole model, not an adapter")
+            )
+        raise RealmodelsError(f"{folder}: has no {config}{hint or f', so it holds no {what}'}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as problem:
+        raise RealmodelsError(f"{path}: expected JSON, got something else ({problem})") from None
+    if not isinstance(found, dict):
+        raise RealmodelsError(f"{path}: expected a JSON object, got {type(found).__name__}")
+
+
+def _check_gguf(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise RealmodelsError(f"{path}: is no GGUF file (it does not begin with 'GGUF')")
+
+
+def _check_reachable(name: str, what: str, config: str) -> None:
+    if _cached_folder(name, config) is not None:
+        return
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+        raise RealmodelsError(
+            f"{what} '{name}': is no folder here and not in the hub's cache, and HF_HUB_OFFLINE is set; "
+            "give a local folder, or unset it"
+        )
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return
+    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname or "huggingface.co"
+    try:
+        socket.create_connection((host, 443), timeout=SECONDS).close()
+    except OSError:
+        raise RealmodelsError(
+            f"{what} '{name}': is no folder here and not in the hub's cache, and {host} cannot be reached; "
+            "give a local folder, or connect to the network"
+        ) from None
+
+
+def _cached_folder(name: str, config: str = "config.json") -> Path | None:
+    """Where the hub's cache has this model, if it has."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, config)
+    except HFValidationError:
+        raise RealmodelsError(f"'{name}': is no folder, and no name that the hub could have") from None
+    return Path(found).parent if isinstance(found, str) else None

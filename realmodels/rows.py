@@ -1,0 +1,198 @@
+"""Questions and answers in: any of the known layouts becomes a `RowSet`, and every row keeps its original."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from realmodels.errors import RealmodelsError
+from realmodels.layouts import layout_of
+from realmodels.tables import Layout, Raw
+from theory.schema import nearest, shown
+
+FIELDS = ("id", "question", "answers", "subject", "relation", "popularity")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question with its accepted answers, and the row of the source that it came from, untouched.
+
+    `number` counts from 0 over everything read, `line` from 1 within `source` (0 where there are no lines).
+    `id` is the source's own, else a hash of question and answers: it survives filtering and reordering.
+    """
+
+    number: int
+    line: int
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    subject: str | None
+    relation: str | None
+    popularity: float | None
+    original: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """All rows of a source. `kind` is how `tables.write_table` writes such rows back: jsonl, json, csv, tsv or
+    csv-bare (no header); `adapter` is the layout that was recognised.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[str, ...]
+    kind: str
+    fingerprint: str
+    adapter: str = "plain"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read_rows(
+    source: str | Path, mapping: Mapping[str, str] | None = None, *, limit: int | None = None
+) -> RowSet:
+    """Every row (the first `limit`) of a file, a folder or `hub:owner/name[:split]`, checked.
+
+    `mapping` gives the source's column for a field of ours: {"question": "prompt", "answers": "completion"}.
+    """
+    layout = layout_of(source)
+    rows = tuple(_rows(layout, dict(mapping or {}), limit))
+    columns: dict[str, None] = {}
+    digest = hashlib.sha256()
+    for row in rows:
+        columns.update(dict.fromkeys(row.original))
+        said = [row.id, row.question, row.answers, row.subject, row.relation, row.popularity, row.original]
+        digest.update(json.dumps(said, ensure_ascii=False, default=str).encode() + b"\n")
+    return RowSet(rows, tuple(columns), layout.kind, digest.hexdigest(), layout.adapter)
+
+
+def iter_rows(
+    source: str | Path, mapping: Mapping[str, str] | None = None, *, limit: int | None = None
+) -> Iterator[Row]:
+    """The same rows one at a time; memory grows only by the ids seen."""
+    return _rows(layout_of(source), dict(mapping or {}), limit)
+
+
+def content_id(question: str, answers: tuple[str, ...]) -> str:
+    """16 hexadecimal digits that stand for this question with these answers."""
+    return hashlib.sha256(json.dumps([question, answers]).encode()).hexdigest()[:16]
+
+
+def _rows(layout: Layout, mapping: dict[str, str], limit: int | None) -> Iterator[Row]:
+    for ours in mapping:
+        if ours not in FIELDS:
+            raise RealmodelsError(f"--map: unknown field '{ours}'{nearest(ours, FIELDS)}")
+    if limit is not None and limit < 1:
+        raise RealmodelsError(f"--limit: expected at least 1, got {limit}")
+    names = {name: name for name in FIELDS} | dict(layout.names) | mapping
+    ids: dict[str, str] = {}
+    repeats: dict[str, int] = {}
+    number = -1
+    for number, raw in enumerate(islice(layout.rows(), limit)):
+        yield _row(number, raw, names, mapping, ids, repeats)
+    if number < 0:
+        raise RealmodelsError(f"{layout.source}: no rows in it; expected at least one")
+
+
+def _row(
+    number: int,
+    raw: Raw,
+    names: Mapping[str, str],
+    mapping: Mapping[str, str],
+    ids: dict[str, str],
+    repeats: dict[str, int],
+) -> Row:
+    at = f"{raw.source}:{raw.line}" if raw.line else f"{raw.source}: row {number + 1}"
+    said = {name: _value(at, name, raw, names, mapping) for name in FIELDS}
+    question = _question(f"{at}: field '{names['question']}'", said["question"])
+    answers = _answers(f"{at}: field '{names['answers']}'", said["answers"])
+    key = _id(f"{at}: field '{names['id']}'", said["id"])
+    if key is None:
+        key = content_id(question, answers)
+        repeats[key] = again = repeats.get(key, 0) + 1
+        key += f"-{again}" if again > 1 else ""
+    elif key in ids:
+        raise RealmodelsError(
+            f"{at}: field '{names['id']}': {shown(key)} is also the id at {ids[key]}; ids must differ "
+            "(drop the column and one is made from the content)"
+        )
+    else:
+        ids[key] = at
+    subject, relation = (
+        _text(f"{at}: field '{names[name]}'", said[name]) for name in ("subject", "relation")
+    )
+    popularity = _popularity(f"{at}: field '{names['popularity']}'", said["popularity"])
+    return Row(
+        number, raw.line, key, question, answers, subject, relation, popularity, raw.original, raw.source
+    )
+
+
+def _value(at: str, name: str, raw: Raw, names: Mapping[str, str], mapping: Mapping[str, str]) -> Any:
+    if name in raw.fields and name not in mapping:
+        return raw.fields[name]
+    column = names[name]
+    if column not in raw.original and (name in mapping or name in ("question", "answers")):
+        hint = "" if name in mapping else f"; if it has another name say --map {name}=COLUMN"
+        raise RealmodelsError(f"{at}: field '{column}' is missing{nearest(column, raw.original)}{hint}")
+    return raw.original.get(column)
+
+
+def _question(at: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise RealmodelsError(f"{at}: expected the question as a string, got {shown(value)}")
+    if not value.strip():
+        raise RealmodelsError(f"{at}: the question is empty; fill it in or drop the row")
+    return value.strip()
+
+
+def _answers(at: str, value: Any) -> tuple[str, ...]:
+    """A string, a list of strings, or a string that holds a JSON list; blank and repeated ones go."""
+    if isinstance(value, str) and value.lstrip().startswith("[") and value.rstrip().endswith("]"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise RealmodelsError(
+                f'{at}: {shown(value)} looks like a list but is not JSON; write ["a", "b"] with double quotes'
+            ) from None
+    listed = [value] if isinstance(value, str) else value
+    if listed is None:
+        listed = []
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(answer, str) for answer in listed):
+        raise RealmodelsError(f"{at}: expected a string or a list of strings, got {shown(value)}")
+    answers = tuple(dict.fromkeys(answer.strip() for answer in listed if answer.strip()))
+    if not answers:
+        raise RealmodelsError(f"{at}: no answers; give at least one that is not blank or drop the row")
+    return answers
+
+
+def _id(at: str, value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise RealmodelsError(f"{at}: expected a string or an integer, got {shown(value)}")
+    return str(value)
+
+
+def _text(at: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value.strip() or None if value else None
+    raise RealmodelsError(f"{at}: expected a string, got {shown(value)}")
+
+
+def _popularity(at: str, value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RealmodelsError(f"{at}: expected a finite number or nothing, got {shown(value)}")
+    return number

@@ -1,0 +1,121 @@
+"""Selected rows written as files of the source's own kind, with a manifest, all of them or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from realmodels.arms import Arm
+from realmodels.audited import KNOWLEDGE, Audited, Ints, sha256
+from realmodels.errors import RealmodelsError
+from realmodels.tables import KINDS, write_table
+from theory.files import write_whole
+
+ENDINGS: Mapping[str, str] = {"jsonl": "jsonl", "json": "json", "csv": "csv", "tsv": "tsv", "csv-bare": "csv"}
+
+
+def ending(audited: Audited) -> str:
+    return ENDINGS[audited.source.kind]
+
+
+def check_name(audited: Audited, path: Path) -> None:
+    """The name must not promise another kind of file than the source's."""
+    said = [KINDS[part.lower()] for part in path.suffixes if part.lower() in KINDS]
+    if said and said[-1] != ending(audited):
+        raise RealmodelsError(
+            f"--output {path}: the audited rows are {ending(audited).upper()} and are written as such; "
+            f"name it {path.with_suffix('.' + ending(audited)).name}"
+        )
+
+
+def write_rows(path: Path, audited: Audited, rows: Ints, with_knowledge: bool) -> dict[str, Any]:
+    """The original rows, columns and order untouched; what the manifest says of the file."""
+    return _write(path, audited, (row for _, row in audited.originals(rows)), with_knowledge)
+
+
+def write_arm(path: Path, audited: Audited, arm: Arm, with_knowledge: bool) -> dict[str, Any]:
+    """The rows of an arm; a permuted one has the answers of its rows moved about and nothing else."""
+    if arm.answers is None:
+        return write_rows(path, audited, arm.rows, with_knowledge)
+    originals = dict(audited.originals(arm.rows))
+    column = _answers_column(audited, next(iter(originals.values())))
+    moved = (
+        originals[row] | {column: originals[other][column]}
+        for row, other in zip(arm.rows.tolist(), arm.answers.tolist(), strict=True)
+    )
+    return _write(path, audited, moved, with_knowledge) | {"answers_moved_in": column}
+
+
+@contextmanager
+def together(folder: Path, names: Iterable[str], manifest: str) -> Iterator[Path]:
+    """A scratch folder; when the block ends well its files move into `folder`, the manifest last, and what an earlier
+    manifest of that name listed goes; else nothing has changed. Files that no manifest lists are not replaced."""
+    earlier = _listed(folder / manifest)
+    for name in (*names, manifest):
+        if (folder / name).exists() and name not in (*earlier, manifest if earlier else ""):
+            raise RealmodelsError(
+                f"{folder / name}: exists and was not written by `filter`; choose another --output or move it away"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".filter-", dir=folder))
+    try:
+        yield scratch
+        for name in (*names, manifest):
+            os.replace(scratch / name, folder / name)
+        for name in set(earlier) - set(names):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as problem:
+        lost = Path(str(problem.filename or ""))
+        if problem.errno and lost.is_relative_to(scratch):  # the person knows the file by its last name
+            raise OSError(problem.errno, problem.strerror, str(folder / lost.name)) from problem
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def put_manifest(path: Path, audited: Audited, text: str) -> None:
+    """Write the manifest, unless the audit changed under the selection."""
+    if sha256(audited.path) != audited.fingerprint:
+        raise RealmodelsError(f"{audited.path}: it changed while it was read; run the command again")
+    write_whole(path, text)
+
+
+def _listed(manifest: Path) -> tuple[str, ...]:
+    """The files that this manifest says were written with it."""
+    try:
+        said = json.loads(manifest.read_text(encoding="utf-8"))
+        return tuple(str(file["name"]) for file in said["written"] if Path(file["name"]).name == file["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def _write(
+    path: Path, audited: Audited, rows: Iterable[Mapping[str, Any]], with_knowledge: bool
+) -> dict[str, Any]:
+    source = audited.source
+    if with_knowledge and source.kind == "csv-bare":
+        raise RealmodelsError(
+            "--with-knowledge: these CSV rows have no header, so there is no place for a new column"
+        )
+    columns = (*source.columns, KNOWLEDGE) if with_knowledge else source.columns
+    kept = (row if with_knowledge else {k: v for k, v in row.items() if k != KNOWLEDGE} for row in rows)
+    count = write_table(path, source.kind, columns, kept)
+    return {"name": path.name, "rows": count, "sha256": sha256(path)}
+
+
+def _answers_column(audited: Audited, row: Mapping[str, Any]) -> str:
+    """The source's column of accepted answers: as the audit was told, else by the names that known data sets use."""
+    told = audited.source.names.get("answers")
+    for column in (told,) if told else ("answers", "possible_answers", "object", "answer"):
+        if column in row:
+            return column
+    raise RealmodelsError(
+        f"{audited.path}: arm 'known-permuted': which column holds the answers? The rows have {', '.join(row)}; "
+        "audit again with --map answers=COLUMN"
+    )

@@ -1,0 +1,75 @@
+"""Columns beside the label: the margin of an answer over what its relation alone suggests, P(True), popularity.
+
+The margin is the theory's A_s - A_r as a model shows it: log p(answer | its own question) minus the mean of
+log p(the same answer | the question about another subject of the relation). Far above zero the answer comes from
+the subject; near zero from the relation; below zero the subject speaks against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from realmodels.errors import RealmodelsError
+from realmodels.exemplars import Draw
+from realmodels.rows import Row
+from realmodels.spans import subject_span
+from realmodels.splits import group_of
+from theory.schema import nearest
+
+SIGNALS = ("margin", "p_true", "popularity")
+OTHERS = 4  # other subjects a row
+REACH = 64  # how many rows are looked at to find them
+Swaps: TypeAlias = Mapping[int, tuple[str, ...]]
+
+
+def checked_signals(names: Sequence[str]) -> tuple[str, ...]:
+    """The wanted signals, in the order of `SIGNALS`."""
+    for name in names:
+        if name not in SIGNALS:
+            raise RealmodelsError(f"--signals: unknown '{name}'{nearest(name, SIGNALS)}")
+    return tuple(name for name in SIGNALS if name in names)
+
+
+def swaps(rows: Sequence[Row], pool: Sequence[Row], draws: Iterable[Draw], seed: int = 0) -> Swaps:
+    """For each row the same question about `OTHERS` other subjects of its relation; none where there is no other.
+
+    Where the subject stands in the question it is exchanged, else the others' own questions are taken. Nobody
+    whom the row's shots speak of is taken.
+    """
+    draws = list(draws)
+    shown = {i: frozenset(group_of(pool[k]) for k in draw.shots) for draw in draws for i in draw.rows}
+    groups: dict[str, list[int]] = defaultdict(list)
+    for draw in draws:
+        for i in draw.rows:
+            relation = rows[i].relation
+            groups[draw.group if relation is None else relation].append(i)
+    about = [group_of(row) for row in rows]
+    found: dict[int, tuple[str, ...]] = {}
+    for name, members in groups.items():
+        circle = sorted(members, key=lambda i: (_hash(seed, name, about[i]), i))
+        for place, i in enumerate(circle):
+            ahead = (circle[(place + step) % len(circle)] for step in range(1, min(len(circle), REACH)))
+            avoid = {about[i], *shown[i]}
+            taken: list[str] = []
+            for k in ahead:
+                if len(taken) < OTHERS and about[k] not in avoid:
+                    avoid.add(about[k])
+                    taken.append(swapped(rows[i], rows[k]))
+            if taken:
+                found[i] = tuple(taken)
+    return found
+
+
+def swapped(row: Row, other: Row) -> str:
+    """The row's question about the other's subject, or the other's question where that cannot be said."""
+    span = subject_span(row.question, row.subject) if row.subject and other.subject else None
+    if span is None or not other.subject:
+        return other.question
+    return row.question[: span[0]] + other.subject + row.question[span[1] :]
+
+
+def _hash(seed: int, group: str, about: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{group}\0{about}".encode()).digest()

