@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -123,20 +124,33 @@ def test_a_closed_pipe_is_no_error():
     assert run.stderr == ""
 
 
-@pytest.mark.parametrize("after", [1.0, 1.3, 1.6, 2.0, 4.0])  # workers are starting, importing, working
-def test_ctrl_c_ends_a_long_check_quietly(root, after):
+@contextmanager
+def started(*words, **options):
+    """A command in a session of its own that hears Ctrl-C even if this suite does not; nothing of it is left."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "theory", "check", "--n", "400000", "--workers", "2"],
+        [sys.executable, "-m", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=root,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
     )
-    time.sleep(after)
-    assert process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.parametrize("after", [1.0, 1.3, 1.6, 2.0, 4.0])  # workers are starting, importing, working
+def test_ctrl_c_ends_a_long_check_quietly(root, after):
+    with started("theory", "check", "--n", "400000", "--workers", "2", cwd=root) as process:
+        time.sleep(after)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "interrupted" in err
@@ -188,28 +202,23 @@ def test_written_files_respect_the_umask(tmp_path):
 
 
 def test_ctrl_c_ends_measuring_at_once_and_leaves_no_process(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "theory", "data", "-o", str(tmp_path / "out"), "--only", "dense", "window"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    time.sleep(6)
-    assert process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)
-    start = time.perf_counter()
-    _, err = process.communicate(timeout=60)
-    assert time.perf_counter() - start < 20
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert "interrupted" in err
-    for _ in range(50):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("processes are left")
+    words = ("theory", "data", "-o", str(tmp_path / "out"), "--only", "dense", "window")
+    with started(*words) as process:
+        time.sleep(6)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        start = time.perf_counter()
+        _, err = process.communicate(timeout=60)
+        assert time.perf_counter() - start < 20
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        assert "interrupted" in err
+        for _ in range(50):
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("processes are left")
     assert not list(tmp_path.rglob(".*"))
