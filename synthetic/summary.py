@@ -77,7 +77,15 @@ def _effects(claim: Any, rows: StudyRows) -> Iterator[tuple[Any, ...]]:
         if measured.missing:
             continue
         for seed, effect in zip(measured.seeds.tolist(), measured.effects.tolist(), strict=True):
-            yield claim.id, part.name, rows.lab, rows.run, seed, f"{effect * part.scale:.6g}", part.unit
+            yield (
+                claim.id,
+                part.name,
+                rows.lab,
+                rows.run,
+                seed,
+                float(f"{effect * part.scale:.6g}"),
+                part.unit,
+            )
 
 
 def _values(cell: Any, rows: StudyRows) -> Iterator[tuple[Any, ...]]:
@@ -96,7 +104,7 @@ def _values(cell: Any, rows: StudyRows) -> Iterator[tuple[Any, ...]]:
         cell.prompt,
     )
     for seed, value in zip(found.seeds.tolist(), found.values.tolist(), strict=True):
-        yield rows.study, rows.lab, rows.run, *names, seed, f"{value:.6g}"
+        yield rows.study, rows.lab, rows.run, *names, seed, float(f"{value:.6g}")
 
 
 def _csv(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> str:

@@ -155,3 +155,10 @@ def test_what_is_no_run_folder_is_refused_and_nothing_is_written(tmp_path, gone)
 def test_no_folder_is_refused():
     with pytest.raises(SyntheticError, match="expected one or more run folders"):
         summarise([], None)
+
+
+def test_negative_numbers_stay_numbers_for_whoever_reads_the_csv():
+    from synthetic.summary import _csv
+
+    text = _csv(("claim", "effect"), [("=A1", -1.5), ("A2", 0.25)])
+    assert text == "claim,effect\n'=A1,-1.5\nA2,0.25\n"
