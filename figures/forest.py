@@ -12,7 +12,7 @@ from figures.runs import Runs
 from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, save
 from theory.claims import PartVerdict, Verdict
 
-MARKERS = {"reproduced": "o", "contradicted": "X", "inconclusive": "o"}
+MARKERS = {"reproduced": "o", "contradicted": "X"}  # filled; anything else is hollow
 SHAPES = "osD^vP*"
 ROW = 0.36  # inches a claim
 
@@ -59,12 +59,14 @@ def _claims(group: Sequence[tuple[Verdict, PartVerdict]]) -> list[str]:
 def _panel(axes: object, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequence[str]) -> None:
     claims = _claims(group)
     titles = {v.claim.id: f"{v.claim.id}  {v.claim.title}" for v, _ in group}
-    axes.axvline(0, color=INK, linewidth=0.8)  # type: ignore[attr-defined]
+    for claim, null in {(v.claim.id, p.part.null * p.part.scale) for v, p in group}:
+        row = claims.index(claim)  # each claim is measured against its own null
+        axes.plot([null, null], [row - 0.5, row + 0.5], color=INK, linewidth=0.8)  # type: ignore[attr-defined]
     for verdict, part in group:
         row, lab, found = claims.index(verdict.claim.id), labs.index(verdict.lab), part.interval
         assert found is not None
         y = row + 0.62 * ((lab + 0.5) / len(labs) - 0.5)
-        colour, plain = COLOURS[lab % len(COLOURS)], verdict.answer == "inconclusive"
+        colour, plain = COLOURS[lab % len(COLOURS)], verdict.answer not in MARKERS
         axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.0)  # type: ignore[attr-defined]
         axes.plot(  # type: ignore[attr-defined]
             found.mean,
@@ -95,9 +97,10 @@ def _panel(axes: object, group: Sequence[tuple[Verdict, PartVerdict]], labs: Seq
 def _limits(group: Sequence[tuple[Verdict, PartVerdict]]) -> tuple[float, float]:
     """Room for every mean and for intervals but the widest, which run out of the picture."""
     found = [part.interval for _, part in group if part.interval is not None]
-    means = np.array([one.mean for one in found])
+    nulls = [part.part.null * part.part.scale for _, part in group]
+    means = np.array([one.mean for one in found] + nulls)
     reach = np.quantile([max(one.mean - one.low, one.high - one.mean) for one in found], 0.8)
-    low, high = min(0.0, float(means.min())) - reach, max(0.0, float(means.max())) + reach
+    low, high = float(means.min() - reach), float(means.max() + reach)
     return low - 0.03 * (high - low), high + 0.03 * (high - low)
 
 
