@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.columns import write_columns
-from figures.runs import GRID, Runs, band, mean, progress, seeds_of, slug
+from figures.runs import GRID, Runs, band, mean, progress, reach, seeds_of, slug
 from figures.style import COLOURS, INK, LINES, QUIET, TEXT_WIDTH, canvas, save
 from theory.claims import Cell
 from theory.claims.decompose import decompose
@@ -141,10 +141,7 @@ def categories(runs: Runs, folder: Path) -> list[Path]:
                 place = np.arange(5) + 0.2 * (i - 1.5)
                 bars = [found[train, test] for test in ("all", *CATEGORIES)]
                 heights = [bar.mean if bar else np.nan for bar in bars]
-                errors = [
-                    [bar.mean - bar.low if bar else 0 for bar in bars],
-                    [bar.high - bar.mean if bar else 0 for bar in bars],
-                ]
+                errors = np.transpose([reach(bar) if bar else (0.0, 0.0) for bar in bars])
                 axes.bar(place, heights, 0.18, color=COLOURS[i], label=f"tuned on {train}")
                 axes.errorbar(place, heights, errors, fmt="none", ecolor=INK, elinewidth=0.8)
                 table += [
@@ -198,10 +195,10 @@ def waterfall(runs: Runs, folder: Path) -> list[Path]:
                 axes.bar(i, height, 0.6, bottom=bottom, color=COLOURS[0] if whole else COLOURS[5])
                 middle = bottom + height
                 axes.errorbar(
-                    i, middle, 50 * (one.high - one.low), fmt="none", ecolor=INK, elinewidth=0.8, capsize=2
+                    i, middle, 100 * reach(one)[1], fmt="none", ecolor=INK, elinewidth=0.8, capsize=2
                 )
                 axes.annotate(
-                    f"{height:+.1f}", (i, max(bottom, bottom + height) + 50 * (one.high - one.low)), ha="center",
+                    f"{height:+.1f}", (i, max(bottom, bottom + height) + 100 * reach(one)[1]), ha="center",
                     va="bottom", xytext=(0, 2), textcoords="offset points", fontsize=7,
                 )  # fmt: skip
                 table.append(_row(name, "", one))
@@ -243,14 +240,14 @@ def mechanism(runs: Runs, folder: Path) -> list[Path]:
                 axes.errorbar(
                     range(len(values)),
                     [one.mean for one in values],
-                    [[one.mean - one.low for one in values], [one.high - one.mean for one in values]],
+                    np.transpose([reach(one) for one in values]),
                     fmt="o",
                     color=COLOURS[0],
                     capsize=2,
                 )
                 axes.set_xticks(range(len(values)), list(part))
                 axes.set_xlim(-0.5, len(values) - 0.5)
-                axes.set_ylim(0, 1.05 * max(one.high for one in values))
+                axes.set_ylim(0, 1.05 * max(one.mean + reach(one)[1] for one in values))
                 axes.grid(axis="x", visible=False)
                 table += [_row(" ".join(label.split()), "", one) for label, one in part.items() if one]
             panels[0].set_ylabel("attention on the subject")
@@ -282,7 +279,7 @@ def _errors(
     axes.errorbar(
         x,
         [one.mean for one in seen],
-        [[one.mean - one.low for one in seen], [one.high - one.mean for one in seen]],
+        np.transpose([reach(one) for one in seen]),
         color=COLOURS[i],
         linestyle=LINES[i],
         marker="o",

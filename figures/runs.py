@@ -119,9 +119,17 @@ def band(curves: Array) -> tuple[Array, Array, Array]:
     """Mean and 95% interval over seeds at each point of the grid that every seed has."""
     whole = np.isfinite(curves).all(axis=0)
     found = [t_interval(column) if ok else None for column, ok in zip(curves.T, whole, strict=True)]
-    return tuple(  # type: ignore[return-value]
+    middle, low, high = (
         np.array([getattr(one, name) if one else np.nan for one in found]) for name in ("mean", "low", "high")
     )
+    return middle, np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)
+
+
+def reach(one: Interval) -> tuple[float, float]:
+    """How far its interval goes below and above the mean; nowhere for a single seed, which has none."""
+    if not np.isfinite(one.low):
+        return 0.0, 0.0
+    return one.mean - one.low, one.high - one.mean
 
 
 def slug(lab: str) -> str:

@@ -224,6 +224,25 @@ def test_without_rows_there_is_no_picture_and_the_reason_is_said(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_single_seed_is_drawn_without_intervals(tmp_path):
+    for name, records in (
+        ("salience", salience(100, 0.3)),
+        ("slick", slick(100)),
+        ("validity", validity(100)),
+    ):
+        written(tmp_path / "runs" / f"{name}-1", records)
+    paths = list(draw([tmp_path / "runs"], tmp_path / "out"))
+    assert {"mechanism", "categories", "waterfall", "shares"} <= {
+        path.stem.partition("-")[0] for path in paths
+    }
+    rows = table(paths, "mechanism")
+    assert float(rows[0]["mean"]) == pytest.approx(0.7, abs=0.01)
+    assert rows[0]["low"] == "-inf"
+    curve = table(paths, "trajectories")
+    assert curve[-1]["low"] == "nan"
+    assert np.isfinite(float(curve[-1]["mean"]))
+
+
 def test_equal_records_give_equal_files(runs, tmp_path):
     one, two = (forest(runs, tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]

@@ -55,7 +55,6 @@ SEEDS = (0, 1, 2)
 CLAIMS = ("B1", "B2", "B3", "B4", "B5", "B6")
 # What records say beyond the vocabulary.
 MORE = {
-    "prompt": {"few-taught:4"},
     "metric": {
         "edge_gained",
         "edge_lost",
