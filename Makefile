@@ -47,7 +47,7 @@ reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the 
 	@echo "4/5 the laboratory: a tiny Llama, its quick profile, and verdicts"
 	@$(PY) -m synthetic run quick $(if $(LAB),--seeds $(LAB)) --output $(OUT)/runs
 	@echo "5/5 figures"
-	@$(PY) -m figures theorems $(OUT)/data --output $(OUT)/figures
+	@$(PY) -m figures all $(OUT)/runs $(OUT)/data --output $(OUT)/figures
 	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv, $(OUT)/runs; figures: $(OUT)/figures; data: $(OUT)/data"
 
 test: $(VENV)/ready-test ## run the whole suite
