@@ -59,7 +59,7 @@ def _claims(group: Sequence[tuple[Verdict, PartVerdict]]) -> list[str]:
 def _panel(axes: object, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequence[str]) -> None:
     claims = _claims(group)
     titles = {v.claim.id: f"{v.claim.id}  {v.claim.title}" for v, _ in group}
-    for claim, null in {(v.claim.id, p.part.null * p.part.scale) for v, p in group}:
+    for claim, null in dict.fromkeys((v.claim.id, p.part.null * p.part.scale) for v, p in group):
         row = claims.index(claim)  # each claim is measured against its own null
         axes.plot([null, null], [row - 0.5, row + 0.5], color=INK, linewidth=0.8)  # type: ignore[attr-defined]
     for verdict, part in group:

@@ -114,8 +114,7 @@ def test_hybrid_lets_the_matcher_judge(small):
     """Accepting what the model says, but in other letters, is a hit of the matcher alone."""
     said = estimate(small, QA, SHOTS, QUESTIONS, ANSWERS, estimator="hybrid").said
     shouted = [(text.swapcase() if text.strip() else "nothing",) for text in said]
-    if all(text == text.swapcase() for text in said):
-        pytest.skip("nothing that has two cases was said")
+    assert any(text != text.swapcase() for text in said)  # else there is nothing to judge
     strict = estimate(small, QA, SHOTS, QUESTIONS, shouted, estimator="hybrid", matcher="exact")
     loose = estimate(small, QA, SHOTS, QUESTIONS, shouted, estimator="hybrid", matcher="normalized")
     assert loose.said == said
