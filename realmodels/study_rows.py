@@ -1,0 +1,117 @@
+"""The facts of a study: an equal draw from every relation of one or several sources, the same on any machine."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realmodels.errors import RealmodelsError
+from realmodels.rows import Row, iter_rows
+from theory.schema import nearest
+
+
+@dataclass(frozen=True)
+class Draw:
+    """`per_relation` facts of each of these `relations` (none named: of all). Another `salt` draws others.
+
+    A row with several answers tells less about what a training row taught, so `single` leaves those out.
+    """
+
+    per_relation: int = 200
+    relations: tuple[str, ...] = ()
+    single: bool = True
+    salt: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A row of any source in the columns that every command reads."""
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    subject: str
+    relation: str
+    source: str
+
+    def row(self) -> dict[str, Any]:
+        """As a line of rows.jsonl."""
+        return {
+            "id": self.id,
+            "question": self.question,
+            "answers": list(self.answers),
+            "subject": self.subject,
+            "relation": self.relation,
+            "source": self.source,
+        }
+
+
+def gather(sources: Sequence[str | Path], draw: Draw) -> tuple[Fact, ...]:
+    """The facts of a study, relation after relation in the order named (else by name).
+
+    Chosen are the facts whose contents hash lowest, so more data moves none without a better claim. Of several
+    rows about one subject and relation the lowest stays; rows without subject or relation cannot be used.
+    """
+    if draw.per_relation < 1:
+        raise RealmodelsError(f"--per-relation: expected at least 1 fact, got {draw.per_relation}")
+    if not sources:
+        raise RealmodelsError("--data: no source is named; expected at least one file or folder")
+    lowest: dict[str, dict[str, tuple[int, Fact]]] = {}
+    seen: set[str] = set()
+    for source in sources:
+        for row in iter_rows(source):
+            seen.add(str(row.relation))
+            if fact := _fact(row, draw):
+                _keep(lowest.setdefault(fact.relation, {}), fact, draw)
+    for name in draw.relations:
+        if name not in lowest:
+            why = "no row with a subject and one answer is of it" if name in seen else "is in no source"
+            raise RealmodelsError(f"--relations: '{name}' {why}{nearest(name, seen - {name})}")
+    if not lowest:
+        raise RealmodelsError(
+            f"{', '.join(map(str, sources))}: no row has both a subject and a relation"
+            f"{' and a single answer' * draw.single}; --map names the columns of a file that `audit` reads"
+        )
+    return tuple(
+        fact
+        for relation in draw.relations or sorted(lowest)
+        for _, fact in heapq.nsmallest(
+            draw.per_relation, lowest[relation].values(), key=lambda pair: (pair[0], pair[1].id)
+        )
+    )
+
+
+def _fact(row: Row, draw: Draw) -> Fact | None:
+    if row.subject is None or row.relation is None or (draw.single and len(row.answers) > 1):
+        return None
+    if draw.relations and row.relation not in draw.relations:
+        return None
+    return Fact(row.id, row.question, row.answers, row.subject, row.relation, Path(row.source).name)
+
+
+def _keep(known: dict[str, tuple[int, Fact]], fact: Fact, draw: Draw) -> None:
+    """Remember the fact if none of its subject hashes lower; forget what can no longer be drawn."""
+    place = _place(fact, draw.salt)
+    subject = fact.subject.casefold()
+    if subject not in known or place < known[subject][0]:
+        known[subject] = (place, fact)
+    if len(known) > 8 * draw.per_relation + 1000:
+        kept = heapq.nsmallest(4 * draw.per_relation, known.items(), key=lambda pair: pair[1][0])
+        known.clear()
+        known.update(kept)
+
+
+def _place(fact: Fact, salt: str) -> int:
+    said = json.dumps([salt, fact.relation, fact.subject, fact.question, fact.answers], ensure_ascii=False)
+    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big")
+
+
+def lines(facts: Sequence[Fact]) -> Iterator[str]:
+    """rows.jsonl, a line a fact."""
+    for fact in facts:
+        yield json.dumps(fact.row(), ensure_ascii=False) + "\n"
