@@ -12,6 +12,7 @@ import tyro
 from realmodels.compare_cli import Compare
 from realmodels.eval_cli import Eval
 from realmodels.filter_cli import Filter, Tasks
+from realmodels.split_cli import Split
 from realmodels.train_cli import Train
 from theory.command import FAILED, Command
 
@@ -169,6 +170,7 @@ class Doctor:
 COMMANDS: dict[str, type[Command]] = {
     "audit": Audit,
     "filter": Filter,
+    "split": Split,
     "train": Train,
     "eval": Eval,
     "compare": Compare,

@@ -53,17 +53,17 @@ def write_arm(path: Path, audited: Audited, arm: Arm, with_knowledge: bool) -> d
 
 
 @contextmanager
-def together(folder: Path, names: Iterable[str], manifest: str) -> Iterator[Path]:
+def together(folder: Path, names: Iterable[str], manifest: str, writer: str = "filter") -> Iterator[Path]:
     """A scratch folder; when the block ends well its files move into `folder`, the manifest last, and what an earlier
     manifest of that name listed goes; else nothing has changed. Files that no manifest lists are not replaced."""
     earlier = _listed(folder / manifest)
     for name in (*names, manifest):
         if (folder / name).exists() and name not in (*earlier, manifest if earlier else ""):
             raise RealmodelsError(
-                f"{folder / name}: exists and was not written by `filter`; choose another --output or move it away"
+                f"{folder / name}: exists and was not written by `{writer}`; choose another --output or move it away"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".filter-", dir=folder))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{writer}-", dir=folder))
     try:
         yield scratch
         for name in (*names, manifest):
