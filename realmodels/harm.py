@@ -132,9 +132,9 @@ def forecast(found: Found, line: Line | None = None, level: float = 0.95) -> lis
     for name, rows in subsets(found).items():
         margin = found.margin[rows]
         some = t_interval(margin[~np.isnan(margin)], level)
-        effect = line.predict(some.mean) if line else (None, None, None)
+        effect, low, high = line.predict(some.mean) if line else (None, None, None)
         outside = line is not None and not line.covers(some.mean)
-        made.append(Forecast(name, some.n, some.mean, some.low, some.high, *effect, outside))
+        made.append(Forecast(name, some.n, some.mean, some.low, some.high, effect, low, high, outside))
     return sorted(made, key=lambda one: -one.margin if one.effect is None else -one.effect)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ class Reading:
         return hidden[:, 0]
 
     def _take(self, rows: Tensor, room: int) -> None:
-        for layer in self.past.layers:
+        for layer in cast("list[PastLayer]", self.past.layers):
             layer.take(rows.to(self.model.device), room)
 
     def _read(self, tokens: Tensor, places: Tensor, seen: Tensor) -> Tensor:
@@ -153,9 +153,8 @@ def run_prefix(loaded: Loaded, ids: Sequence[int]) -> Prefix:
             f"{loaded.name}: keeps something else than keys and values of every layer, so its prefix cannot be shared; "
             "only attention models can be asked here"
         )
-    return Prefix(
-        tuple(layer.keys for layer in past.layers), tuple(layer.values for layer in past.layers), len(ids)
-    )
+    layers: list[Any] = past.layers
+    return Prefix(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), len(ids))
 
 
 def body(model: Any) -> Any:
