@@ -99,6 +99,7 @@ def render(summary: Mapping[str, Any]) -> str:
             f"matcher {summary['matcher']}; another number of prompts gives other labels",
             "",
             *_aligned([_HEADER, *map(_cells, [*summary["relations"], summary["all"]])]),
+            _columns(summary),
             "",
             f"sampling again would give on average {_counts(summary['expected'])}; of {summary['coin_toss']['of']} "
             f"rows never right greedily {summary['coin_toss']['rows']} are a coin toss between WeaklyKnown and Unknown",
@@ -112,7 +113,26 @@ def render(summary: Mapping[str, Any]) -> str:
     )
 
 
-_HEADER = ("relation", "prompts", "rows", *BEST_FIRST, "accuracy", "permuted", "known that overlap")
+def _columns(summary: Mapping[str, Any]) -> str:
+    """What the columns that look alike are about."""
+    written, prompts = summary["all"]["prompts_written"], summary["n_prompts"]
+    which = "all prompts" if written == prompts else f"the first {written} of {prompts} prompts"
+    return (
+        f"accuracy: right greedily, over all prompts; written: the same for answers written out under {which}; "
+        "permuted: these held against other rows' answers (what guessing gets)"
+    )
+
+
+_HEADER = (
+    "relation",
+    "prompts",
+    "rows",
+    *BEST_FIRST,
+    "accuracy",
+    "written",
+    "permuted",
+    "known that overlap",
+)
 _CURVE = ("prompts", *BEST_FIRST, "same label as with all")
 
 
@@ -178,6 +198,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["rows"]),
         *counts,
         f"{row['accuracy']:.3f}",
+        f"{row['accuracy_written']:.3f}",
         permuted,
         overlap,
     )

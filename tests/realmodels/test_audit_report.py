@@ -162,7 +162,14 @@ def test_guessing_is_warned_of():
     assert text.startswith("a: accuracy 1.00, but 1.00 with answers permuted")
     assert [row["permuted"] for row in summary["relations"]] == [1.0, 0.0]
     assert summary["all"]["permuted"] == 0.5
-    assert f"warning: {text}" in render(summary)
+    shown = render(summary)
+    assert f"warning: {text}" in shown
+    # guesses were written under one prompt only, so their accuracy stands beside them and not the one over all prompts
+    header = next(line for line in shown.splitlines() if line.startswith("relation")).split()
+    of_a = next(line for line in shown.splitlines() if line.startswith("a ")).split()
+    cells = dict(zip(header, of_a, strict=False))
+    assert (cells["accuracy"], cells["written"], cells["permuted"]) == ("0.500", "1.000", "1.000")
+    assert "written out under the first 1 of 4 prompts" in shown
     assert guessing.dominant[:20].all()
     assert guessing.dominant[20:].sum() == 2
 
