@@ -1,0 +1,130 @@
+"""A linear probe on hidden states, and how well a signal tells supported claims from others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from theory.goodturing import expected_calibration_error
+from theory.intervals import Interval
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+RIDGE = 100.0  # on standardised features, against the summed log-loss
+STEPS = 30
+FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """P(supported) = sigmoid of a line in features."""
+
+    centre: Array
+    spread: Array
+    weight: Array  # of the standardised features
+    offset: float
+
+    def __call__(self, features: Array) -> Array:
+        line = (np.asarray(features, np.float64) - self.centre) / self.spread @ self.weight + self.offset
+        return np.asarray(0.5 * (1 + np.tanh(line / 2)))
+
+
+def fit_probe(features: Array, true: ArrayLike, ridge: float = RIDGE) -> Probe:
+    """Ridge-penalised logistic regression by Newton steps; `features` [labels, width]. With fewer labels than
+    features the steps are taken in the space that the labels span, where the answer lies."""
+    right, wide = np.asarray(true, np.float64), np.asarray(features, np.float64)
+    centre, spread = wide.mean(axis=0), wide.std(axis=0) + 1e-6
+    x = (wide - centre) / spread
+    basis = np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else None
+    x = np.column_stack([x if basis is None else x @ basis, np.ones(len(right))])
+    penalty = np.full(x.shape[1], ridge)
+    penalty[-1] = 1e-3
+    weight = np.zeros(x.shape[1])
+    for _ in range(STEPS):
+        chance = 0.5 * (1 + np.tanh(x @ weight / 2))
+        slope = x.T @ (chance - right) + penalty * weight
+        curve = (x.T * np.maximum(chance * (1 - chance), 1e-9)) @ x + np.diag(penalty)
+        step = np.linalg.solve(curve, slope)
+        weight = weight - step
+        if np.abs(step).max() < 1e-9:
+            break
+    line = weight[:-1] if basis is None else basis @ weight[:-1]
+    return Probe(centre, spread, line, float(weight[-1]))
+
+
+def folds(names: Sequence[str], count: int = FOLDS) -> NDArray[np.int64]:
+    """The fold of each claim by its person's name, the same on any machine."""
+    return np.array([hashlib.sha256(name.encode()).digest()[1] % count for name in names], np.int64)
+
+
+def crossed(features: Array, true: Sequence[bool | None], names: Sequence[str]) -> tuple[Array, int]:
+    """P(supported) of every claim by a probe that saw no claim about the same person, and how many labels there are.
+
+    nan where the other persons' claims are all supported or all not.
+    """
+    labelled = np.array([label is not None for label in true], bool)
+    right = np.array([bool(label) for label in true], bool)
+    fold, found = folds(names), np.full(len(right), np.nan)
+    for own in np.unique(fold):
+        others = labelled & (fold != own)
+        if 0 < right[others].sum() < others.sum():
+            found[fold == own] = fit_probe(features[others], right[others])(features[fold == own])
+    return found, int(labelled.sum())
+
+
+def auroc(score: ArrayLike, true: ArrayLike) -> float:
+    """Chance that a supported claim scores above another, ties counted half; nan if all are supported or none is."""
+    from scipy.stats import rankdata
+
+    right = np.asarray(true, bool)
+    hits, misses = int(right.sum()), int((~right).sum())
+    if not hits or not misses:
+        return float("nan")
+    ranks = rankdata(np.asarray(score, np.float64))
+    return float((ranks[right].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A signal against labels: AUROC with its interval (people resampled), and how far it is off as a chance."""
+
+    auroc: float
+    low: float
+    high: float
+    calibration_error: float | None
+    claims: int
+    people: int
+
+
+def judged(
+    score: ArrayLike, true: ArrayLike, names: Sequence[str], draws: int = 1000, seed: int = 0
+) -> Judged:
+    """Over the claims whose score is finite; calibration only of scores that are chances."""
+    score, right = np.asarray(score, np.float64), np.asarray(true, bool)
+    good = np.isfinite(score)
+    score, right, who = score[good], right[good], np.asarray(names, object)[good]
+    people = sorted(set(who.tolist()))
+    rows = [np.flatnonzero(who == name) for name in people]
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws if people else 0):
+        some = np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))])
+        found.append(auroc(score[some], right[some]))
+    kept = [value for value in found if np.isfinite(value)]
+    low, high = np.percentile(kept, [2.5, 97.5]) if kept else (np.nan, np.nan)
+    chance = len(score) > 0 and bool(((score >= 0) & (score <= 1)).all())
+    off = expected_calibration_error(score, right) if chance else None
+    return Judged(auroc(score, right), float(low), float(high), off, len(score), len(people))
+
+
+def mean_over_people(
+    values: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> Interval:
+    """Mean of one value a person, people resampled."""
+    from theory.intervals import bootstrap_interval
+
+    return bootstrap_interval(np.asarray(values, np.float64), level, draws, seed)
