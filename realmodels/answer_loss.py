@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from realmodels.fused_lora import answer_states
 from realmodels.prefix import body
 from realmodels.train_batches import Lines
 
@@ -18,7 +19,9 @@ AT_ONCE = 2048  # logits kept for the backward pass; beyond that they are comput
 def answer_loss(model: Any, lines: Lines) -> tuple[Tensor, Tensor]:
     """The loss summed over the answer tokens, in nats, float32; and for each row [rows] whether the likeliest token is
     the right one all along its answer."""
-    wanted = _hidden(model, lines)
+    wanted = answer_states(model, lines)
+    if wanted is None:
+        wanted = _hidden(model, lines)
     if len(wanted) <= AT_ONCE:
         loss, hits = _loss(model, wanted, lines.targets)
     else:

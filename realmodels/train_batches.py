@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -22,7 +22,12 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True)
 class Lines:
     """Rows laid out. `tokens` and `places` (positions, from 0 in every row) [lines, length]; the loss is on `targets`,
-    each predicted at (`line`, `column`) and of row number `owner`; `real` tokens are no padding."""
+    each predicted at (`line`, `column`) and of row number `owner`; `real` tokens are no padding.
+
+    The same as a tree: tokens behind the same beginning are one, and none is kept that no target is predicted from or
+    behind. `ids` and `place` [tokens of the tree]. In a grid of a row a line, `longest` wide, `node` [rows * longest]
+    says which of them lies where, and `cell` where each lies first. Targets are predicted from those `wanted`; in a
+    grid `most` wide these lie in `slot`."""
 
     tokens: Tensor
     places: Tensor
@@ -30,17 +35,24 @@ class Lines:
     column: Tensor
     targets: Tensor
     owner: Tensor
+    ids: Tensor
+    place: Tensor
+    node: Tensor
+    cell: Tensor
+    wanted: Tensor
+    slot: Tensor
+    longest: int
+    most: int
     rows: int
     real: int
 
     def to(self, device: str) -> Lines:
         if device == "cpu":
             return self
-        moved = (
-            part.to(device, non_blocking=True)
-            for part in (self.tokens, self.places, self.line, self.column, self.targets, self.owner)
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Lines(
+            *(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in parts)
         )
-        return Lines(*moved, self.rows, self.real)
 
 
 def steps_in(recipe: Recipe, rows: int) -> tuple[int, int]:
@@ -105,9 +117,39 @@ def laid_out(rows: Sequence[TrainRow], pad: int, *, packed: bool = False) -> Lin
         column,
         targets,
         owner,
-        len(rows),
-        sum(map(len, rows)),
+        *_tree([rows[i] for line in bins for i in line]),
+        rows=len(rows),
+        real=sum(map(len, rows)),
     )
+
+
+def _tree(rows: Sequence[TrainRow]) -> tuple[Tensor | int, ...]:
+    """`ids` and all that follows it in `Lines`, up to `most`."""
+    marked = [[k for k, mark in enumerate(row.learned) if mark] for row in rows]
+    wide, most = max(marks[-1] for marks in marked), max(map(len, marked))
+    known: dict[tuple[int, int], int] = {}
+    ids: list[int] = []
+    place: list[int] = []
+    cell: list[int] = []
+    wanted: list[int] = []
+    slot: list[int] = []
+    node = np.zeros((len(rows), wide), np.int64)
+    for number, (row, marks) in enumerate(zip(rows, marked, strict=True)):
+        path: list[int] = []
+        above = -1
+        for k, token in enumerate(row.ids[: marks[-1]]):
+            here = known.setdefault((above, token), len(ids))
+            if here == len(ids):
+                ids.append(token)
+                place.append(k)
+                cell.append(number * wide + k)
+            path.append(here)
+            above = here
+        node[number, : len(path)] = path
+        wanted += [path[k - 1] for k in marks]
+        slot += [number * most + nth for nth in range(len(marks))]
+    tensors = (torch.tensor(part) for part in (ids, place, node.ravel(), cell, wanted, slot))
+    return (*tensors, wide, most)
 
 
 def _packed(lengths: Sequence[int]) -> list[list[int]]:
