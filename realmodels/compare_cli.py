@@ -29,7 +29,7 @@ class Compare:
     metrics: str = ""
     """Only these, with commas."""
     stratum: str = ""
-    """Only items of a stratum, as the first run has them: overlap=no,dominant=no."""
+    """Only items of a stratum, as the first run has them: "overlap=no,answer=both|neither"."""
     level: float = 0.95
     """Of the intervals."""
     draws: int = 2000

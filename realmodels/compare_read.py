@@ -61,20 +61,21 @@ class Items:
         return np.array([names.setdefault(key, len(names)) for key in keys], np.int64)
 
     def within(self, stratum: str) -> NDArray[np.int64]:
-        """Places of the items of a stratum such as overlap=no,dominant=no; of all for none."""
+        """Places of the items of a stratum such as overlap=no,answer=both|neither; of all for none."""
         pairs = [part.partition("=") for part in stratum.split(",") if part.strip()]
         kept = range(len(self.hashes))
-        for key, _, value in pairs:
+        for key, _, text in pairs:
             known = dict.fromkeys(own[key] for own in self.strata if key in own)
             if not known:
                 keys = dict.fromkeys(name for own in self.strata for name in own)
                 hint = nearest(key, keys) if keys else "; it has no strata (they come from `eval`)"
                 raise RealmodelsError(f"{self.path}: stratum '{stratum}': no item has '{key}'{hint}")
-            if value not in known:
+            wanted = [value for value in text.split("|") if value in known]
+            if not wanted:
                 raise RealmodelsError(
-                    f"{self.path}: stratum '{stratum}': no item with {key}={value}{nearest(value, known)}"
+                    f"{self.path}: stratum '{stratum}': no item with {key}={text}{nearest(text, known)}"
                 )
-            kept = [i for i in kept if self.strata[i].get(key) == value]
+            kept = [i for i in kept if self.strata[i].get(key) in wanted]
         if not len(kept):
             raise RealmodelsError(f"{self.path}: stratum '{stratum}': no item is in all of it")
         return np.array(kept, np.int64)

@@ -248,10 +248,24 @@ def _work(job: Job, resident: Resident, plan: Plan, parts: Parts, progress: bool
             with resident.wearing(who) as loaded:
                 for piece in own:
                     style = _style(job, piece.task)
-                    found = ask(loaded, piece.block, piece.questions, piece.prompt, style, lengths, job.batch)
+                    with np.errstate(invalid="ignore"):  # what is no number is complained of by name
+                        found = ask(
+                            loaded, piece.block, piece.questions, piece.prompt, style, lengths, job.batch
+                        )
+                    _check_numbers(who.path or job.model, piece, found)
                     parts.put([{"key": key, **one} for key, one in zip(piece.keys, found, strict=True)])
                     bar.update(len(piece.keys))
     parts.refresh()
+
+
+def _check_numbers(model: str, piece: Piece, found: Sequence[Mapping[str, Any]]) -> None:
+    for question, one in zip(piece.questions, found, strict=True):
+        chances = [logprob for logprob, _ in one.get("letters", ())] or [one["logprob"]]
+        if np.isnan(chances).any():
+            raise RealmodelsError(
+                f"{model}: the chance of the answer to {question.row.question[:60]!r} is nan: its numbers are broken "
+                "or overflow; try --dtype float32, or train it anew with a lower rate"
+            )
 
 
 def _style(job: Job, task: Task) -> Style:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from realmodels.errors import RealmodelsError
 from realmodels.eval_tasks import Question, Task, knowledge_of
+from realmodels.held_out import TAUGHT
 from realmodels.overlap import overlaps
 from theory.schema import nearest, shown
 from theory.slick import Category
@@ -38,8 +39,8 @@ class Mean:
 
 def strata_of(task: Task) -> list[dict[str, str]]:
     """For each question its relation, SliCK category, popularity, whether its answer repeats a word of the subject and
-    whether it is one of the relation's two commonest; what is not known of it is left out. Overlap is computed where
-    no audit says it; the last takes an audit."""
+    whether it is one of the relation's two commonest, and which arms teach it; what is not known of it is left out.
+    Overlap is computed where no audit says it; the last two come from an audit and from `filter --held-out`."""
     edges = popularity_edges(task)
     return [_one(question, edges, task.letters) for question in task.questions]
 
@@ -101,6 +102,8 @@ def _one(question: Question, edges: tuple[float, float] | None, letters: bool) -
         )
         if isinstance(common := known.get("dominant_answer"), bool):
             found["dominant"] = _yes(common)
+        if isinstance(arms := known.get(TAUGHT), str):
+            found["answer"] = plain(arms)
     return found
 
 
@@ -118,6 +121,6 @@ def _order(name: str) -> tuple[int, int, str]:
     """All first, relations last; labels and buckets best known last."""
     key, _, value = name.partition("=")
     ranks = {"category": LABELS, "popularity": BUCKETS}
-    keys = (ALL, "category", "popularity", "overlap", "dominant", "relation")
+    keys = (ALL, "category", "popularity", "overlap", "dominant", "answer", "relation")
     rank = ranks[key].index(value) if key in ranks and value in ranks[key] else 0
     return (keys.index(key) if key in keys else len(keys), rank, value)

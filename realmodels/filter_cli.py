@@ -48,6 +48,8 @@ class Filter:
     """Of the arms' draws."""
     disjoint_subjects: Flag = False
     """No subject in two arms."""
+    held_out: float | None = None
+    """Set this share of the subjects aside first; all their facts go to held-out.jsonl, to be asked by `eval`."""
     with_knowledge: Flag = False
     """Leave what the audit found in the rows, as a last column."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="PATH")] = None
@@ -86,7 +88,7 @@ class Filter:
             raise RealmodelsError("--limit: with --arms say --size, the rows of each arm")
         if not self.arms:
             plain = Filter(self.audit)
-            for flag in ("size", "match", "seed", "disjoint_subjects"):
+            for flag in ("size", "match", "seed", "disjoint_subjects", "held_out"):
                 if getattr(self, flag) != getattr(plain, flag):
                     raise RealmodelsError(
                         f"--{flag.replace('_', '-')}: it is for arms; say which with --arms"
@@ -115,8 +117,11 @@ class Filter:
         return _say(notes, [path, path.with_name(name)])
 
     def _draw(self, audited: Audited, criteria: Criteria) -> int:
+        import numpy as np
+
         from realmodels.arms import ARMS, Design, check, draw
         from realmodels.filtering import Criteria, choose
+        from realmodels.held_out import FILE, set_aside, taught_by, write_held_out
         from realmodels.manifest import manifest, table
         from realmodels.selection import ending, put_manifest, together, write_arm
 
@@ -125,18 +130,29 @@ class Filter:
         design = Design(_listed(self.arms), match, self.size, self.seed, self.disjoint_subjects, by)
         check(design)
         chosen = None if criteria == Criteria() else choose(audited, criteria)
-        drawn = draw(audited, design, chosen.rows if chosen else None)
+        among = chosen.rows if chosen else np.arange(len(audited))
+        aside = np.zeros(len(audited), bool)
+        if self.held_out is not None:
+            aside = set_aside(audited, self.held_out, self.seed)
+        held = np.flatnonzero(aside)
+        drawn = draw(audited, design, among[~aside[among]])
         notes = (chosen.notes if chosen else ()) + drawn.notes
         folder = self.output or audited.path.with_name("arms")
         files = [f"{arm.name}.{ending(audited)}" for arm in drawn.arms]
-        with together(folder, files, "manifest.json") as scratch:
+        names = [*files, FILE] if len(held) else files
+        with together(folder, names, "manifest.json") as scratch:
             written = [
                 {"arm": arm.name, "is": ARMS[arm.name], "pool": arm.pool}
                 | write_arm(scratch / file, audited, arm, self.with_knowledge)
                 for arm, file in zip(drawn.arms, files, strict=True)
             ]
+            if len(held):
+                written.append(
+                    write_held_out(scratch / FILE, audited, held, taught_by(audited, held, drawn.arms))
+                )
             counts = {arm.name: audited.counts(arm.rows) for arm in drawn.arms}
             asked = asdict(criteria) | asdict(design) | {"with_knowledge": self.with_knowledge}
+            asked |= {"held_out": self.held_out}
             text = manifest(
                 audited,
                 asked,
@@ -148,13 +164,14 @@ class Filter:
                 warnings=list(notes),
             )
             put_manifest(scratch / "manifest.json", audited, text)
-        print(table(audited, {arm.name: arm.rows for arm in drawn.arms}))
+        sets = {arm.name: arm.rows for arm in drawn.arms} | ({"held out": held} if len(held) else {})
+        print(table(audited, sets))
         have, met = drawn.cells
         print(
             f"matched on {', '.join(match) or 'nothing'}: {drawn.matched:,} rows an arm in {met:,} of {have:,} cells; "
             f"written {len(drawn.arms[0].rows):,} an arm"
         )
-        return _say(notes, [folder / name for name in (*files, "manifest.json")])
+        return _say(notes, [folder / name for name in (*names, "manifest.json")])
 
 
 @dataclass(frozen=True)

@@ -169,8 +169,21 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _parsed(where: str, text: str) -> Any:
     import yaml
 
+    class Strict(yaml.SafeLoader):
+        """A key that stands there twice is an error and not the later one."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys: set[str] = set()
+            for key, _ in node.value:
+                if key.value in keys:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"{shown(key.value)} stands there twice", problem_mark=key.start_mark
+                    )
+                keys.add(key.value)
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=Strict)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
