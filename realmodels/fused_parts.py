@@ -162,6 +162,7 @@ def attended(query: Tensor, key: Tensor, value: Tensor, scale: float, reach: Ten
         mask = None
         if reach is not None:
             mask = (torch.arange(tokens, device=query.device) <= reach[..., None])[:, None]
+        if mask is not None or query.device.type not in ("cpu", "cuda"):
             k, v = (part.repeat_interleave(heads // groups, dim=1) for part in (k, v))
         found = functional.scaled_dot_product_attention(
             q, k, v, mask, is_causal=mask is None, scale=scale, enable_gqa=k.shape[1] != heads

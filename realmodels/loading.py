@@ -20,6 +20,7 @@ from theory.schema import nearest
 
 __all__ = ["Loaded", "ModelCard", "describe", "load", "load_tokens", "quiet", "read_gguf"]
 
+BITS = ("none", "4bit", "8bit")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -43,17 +44,19 @@ def load(
     device: str = "auto",
     allow_code: bool = False,
     allow_pickle: bool = False,
+    load_in: str = "none",
 ) -> Loaded:
     """Open a model for asking; one line says what is wrong if it cannot be opened."""
     place = find(name)
     place.check_weights(allow_pickle)
     chosen, kind = pick_device(device), pick_dtype(dtype, device)
+    few = quantised(load_in, place, kind, chosen)
     with quiet():
-        model = _model(place, kind, allow_code, allow_pickle)
+        model = _model(place, kind, allow_code, allow_pickle, few)
         tokens = _tokens(place, allow_code, model.get_input_embeddings().weight.shape[0])
         if adapter is not None:
             model = _with_adapter(model, place, adapter, allow_pickle)
-    model = model.to(chosen).eval().requires_grad_(False)
+    model = (model if few else model.to(chosen)).eval().requires_grad_(False)
     # tokens that were added to a tokenizer alone, such as one to pad with, are never given to the model
     if (own := tokens.tokenizer.vocab_size) > tokens.vocabulary:
         raise RealmodelsError(
@@ -136,7 +139,43 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _model(place: Place, dtype: str, allow_code: bool, allow_pickle: bool) -> Any:
+def quantised(load_in: str, place: Place, dtype: str, device: str) -> dict[str, Any]:
+    """What transformers is told to hold a base in few bits; nothing where it is held as it is."""
+    if load_in == "none":
+        return {}
+    if load_in not in BITS:
+        raise RealmodelsError(f"--load-in: unknown '{load_in}'{nearest(load_in, BITS)}")
+    if place.gguf:
+        raise RealmodelsError(
+            f"{place.name}: a GGUF file is opened in full; --load-in wants a folder or a hub name"
+        )
+    if not device.startswith(("cuda", "cpu")):
+        raise RealmodelsError(f"--load-in {load_in}: needs CUDA or a CPU, this is {device}; leave it out")
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise RealmodelsError(
+            f'--load-in {load_in}: needs the package bitsandbytes; run: pip install "nameblind[quant]"'
+        ) from None
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    how = (
+        {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": getattr(torch, dtype),
+        }
+        if load_in == "4bit"
+        else {"load_in_8bit": True}
+    )
+    return {"quantization_config": BitsAndBytesConfig(**how), "device_map": {"": device}}
+
+
+def _model(
+    place: Place, dtype: str, allow_code: bool, allow_pickle: bool, more: dict[str, Any] | None = None
+) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -148,6 +187,7 @@ def _model(place: Place, dtype: str, allow_code: bool, allow_pickle: bool) -> An
         "output_loading_info": True,
         "local_files_only": place.local,
         "use_safetensors": None if allow_pickle else True,
+        **(more or {}),
     }
     with plainly(place.name):
         config = read_config(place.name, allow_code)

@@ -79,7 +79,7 @@ def epoch_order(lengths: Sequence[int], recipe: Recipe, epoch: int) -> list[Ints
 
 def parts(rows: Sequence[TrainRow], recipe: Recipe, pad: int) -> Iterator[Lines]:
     """A step's rows in the pieces that are read at once, longest rows first."""
-    size = recipe.micro or len(rows)
+    size = recipe.micro or max(1, len(rows))
     if recipe.batching != "random":
         rows = sorted(rows, key=len, reverse=True)
     for start in range(0, len(rows), size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,28 +47,44 @@ class Train:
     """Only the first rows of each file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the base; the adapter is float32."""
+    load_in: Literal["none", "4bit", "8bit"] = "none"
+    """Hold the base in 4 or 8 bit through bitsandbytes; the adapter is float32 all the same."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..."""
     allow_code: Flag = False
     """Let the model's folder bring code of its own. It runs as you."""
     allow_pickle: Flag = False
     """Open weights that are no safetensors. They can run code as you."""
+    executor: Literal["local", "slurm"] = "local"
+    """slurm: each arm is a job, submitted from here and waited for; the logs are in OUT/slurm."""
+    slurm: Words = ()
+    """What a job asks for: --slurm minutes=120 partition=gpu gpus=1 cpus=8 memory=64 (account, qos, constraint)."""
     overwrite: Flag = False
     """Drop what the folder holds of these adapters."""
     json: Flag = False
     """Print what was trained as JSON."""
 
     def run(self) -> int:
+        from dataclasses import replace
+
+        from realmodels.executor import read_executor, spread
+
         job = self._job()
+        how = read_executor(self.executor, self.slurm, self.output_dir / "slurm")
         if self.show_recipe:
             from dataclasses import asdict
 
             for name, value in asdict(job.recipe).items():
                 print(f"{name}: {_yaml(value)}")
             return 0
-        from realmodels.train_run import run_train
+        from realmodels.train_run import run_train, train_only
 
+        if not how.local:
+            spread(train_only, [replace(job, arms=(arm,)) for arm in job.arms], how)
+            job = replace(job, overwrite=False)
         done = run_train(job)
+        if int(os.environ.get("RANK", "0")):
+            return 0  # one of several processes; the first one reports
         if self.json:
             import json
 
@@ -107,6 +124,7 @@ class Train:
             allow_code=self.allow_code,
             allow_pickle=self.allow_pickle,
             overwrite=self.overwrite,
+            load_in=self.load_in,
         )
 
 

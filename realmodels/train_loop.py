@@ -26,6 +26,7 @@ from realmodels.checkpoints import (
     write_state,
 )
 from realmodels.errors import RealmodelsError
+from realmodels.parallel import add_up, current, own_rows
 from realmodels.recipe import Recipe, rate_at
 from realmodels.train_batches import epoch_order, laid_out, parts, steps_in
 from realmodels.train_rows import TrainRow, TrainSet
@@ -103,7 +104,8 @@ def train_adapter(
                 watch.flush(step, rate)
             if held is not None and (step % every == 0 or step == total):
                 loaded.model.eval()
-                if watch.look(step, exact_match(loaded, held, recipe), len(held)) and recipe.patience:
+                share = current().told(exact_match(loaded, held, recipe))
+                if watch.look(step, share, len(held)) and recipe.patience:
                     best = copied(weights)
             if step % recipe.save_every == 0 and step < total:
                 write_state(
@@ -148,19 +150,22 @@ def drop_checkpoint(folder: Path) -> None:
 def take_step(
     loaded: Loaded, optimizer: torch.optim.Optimizer, rows: Sequence[TrainRow], recipe: Recipe, rate: float
 ) -> Step:
-    """One step on these rows, in as many pieces as the recipe says; the pieces do not change the mean."""
+    """One step on these rows, in as many pieces as the recipe says; the pieces do not change the mean, nor do several
+    processes that share the rows."""
     loaded.model.train()
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     tokens = sum(sum(row.learned) for row in rows)
     loss, right, real = 0.0, 0, 0
     optimizer.zero_grad(set_to_none=True)
-    for piece in parts(rows, recipe, loaded.tokens.pad):
+    for piece in parts(own_rows(rows), recipe, loaded.tokens.pad):
         lines = piece.to(loaded.device)
         summed, hits = answer_loss(loaded.model, lines)
         (summed / tokens).backward()
         loss += float(summed.detach())
         right += int(hits.sum())
         real += lines.real
+    loss, *counts = add_up(weights, (loss, right, real))
+    right, real = map(int, counts)
     if not math.isfinite(loss):
         return Step(loss, tokens, right, real, math.nan)
     total = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from realmodels.recipe import Recipe
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
+    from realmodels.parallel import Crew
     from realmodels.train_rows import TrainSet
 
 ABOUT = "train.json"
@@ -49,6 +50,7 @@ class Job:
     allow_code: bool = False
     allow_pickle: bool = False
     overwrite: bool = False
+    load_in: str = "none"
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,19 @@ def lone_arm(data: str, output: Path) -> Arm:
 
 def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Trained]:
     """Train what is not trained yet. All rows are read before the model is loaded."""
+    from realmodels.parallel import crew, own_device
+
+    with crew() as team:
+        quiet: Callable[[str], None] = lambda text: None  # noqa: E731
+        aloud: Callable[[str], None] = say or (lambda text: print(text, file=sys.stderr))
+        return _run(replace(job, device=own_device(job.device)), team, aloud if team.first else quiet)
+
+
+def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
     from realmodels.loading import _fingerprint, load, load_tokens
     from realmodels.places import find
-    from theory.runs import config_hash, locked
+    from theory.runs import config_hash
 
-    say = say or (lambda text: print(text, file=sys.stderr))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RealmodelsError(
-            "train: runs in one process; started by torchrun it would train the same adapter in each; start it plainly"
-        )
     dtype = _dtype(job)
     place = find(job.model)
     place.check_weights(job.allow_pickle)
@@ -115,10 +121,10 @@ def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Traine
             "rows": data.fingerprint,
             "held_out": held.fingerprint if held else None,
         }
-        key = config_hash(what)
+        key = config_hash(what if job.load_in == "none" else {**what, "load_in": job.load_in})
         arm.folder.mkdir(parents=True, exist_ok=True)
-        with locked(arm.folder / ".lock"):
-            if (about := _finished(arm, key, job.overwrite)) is not None:
+        with team.locked(arm.folder / ".lock"):
+            if (about := team.told(_finished(arm, key, job.overwrite) if team.first else None)) is not None:
                 say(f"{arm.name}: finished before, kept")
                 done.append(Trained(arm, about, False))
                 continue
@@ -129,9 +135,11 @@ def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Traine
                     device=job.device,
                     allow_code=job.allow_code,
                     allow_pickle=job.allow_pickle,
+                    **({} if job.load_in == "none" else {"load_in": job.load_in}),
                 )
             try:
-                about = _train(job, arm, data, held, loaded, key, lab, say)
+                with team.place(arm.folder, "checkpoint") as folder:
+                    about = _train(job, replace(arm, folder=folder), data, held, loaded, key, lab, say)
             except RealmodelsError as wrong:
                 kept = ", ".join(one.arm.name for one in done)
                 raise RealmodelsError(
@@ -139,6 +147,11 @@ def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Traine
                 ) from wrong
             done.append(Trained(arm, about, True))
     return done
+
+
+def train_only(job: Job) -> None:
+    """`run_train` for a job elsewhere: what it finds stays in the folders of its arms."""
+    run_train(job)
 
 
 def _train(
@@ -171,6 +184,8 @@ def _train(
         "model_fingerprint": loaded.fingerprint,
         "dtype": loaded.dtype,
         "device": loaded.device,
+        "load_in": job.load_in,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "recipe": asdict(job.recipe),
         "key": key,
         "initial_hash": end.initial_hash,

@@ -392,12 +392,6 @@ def test_bad_input(tiny, data, tmp_path, monkeypatch, capsys, words, said):
     assert not list(tmp_path.glob("out/**/*.safetensors"))
 
 
-def test_under_torchrun(job, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RealmodelsError, match="runs in one process"):
-        run_train(job(), silent)
-
-
 def test_the_recipe_is_shown_and_json_printed(tiny, data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = words_for(tiny, data("rows.jsonl"))
