@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from realmodels.agree_cli import Agree
+from realmodels.attend_cli import Attend
+from realmodels.bench_cli import Bench
+from realmodels.bios_cli import Bios
 from realmodels.compare_cli import Compare
 from realmodels.eval_cli import Eval
 from realmodels.filter_cli import Filter, Tasks
 from realmodels.split_cli import Split
+from realmodels.study_cli import Study
 from realmodels.train_cli import Train
 from theory.command import FAILED, Command
 
@@ -169,11 +174,16 @@ class Doctor:
 
 COMMANDS: dict[str, type[Command]] = {
     "audit": Audit,
+    "agree": Agree,
     "filter": Filter,
     "split": Split,
     "train": Train,
     "eval": Eval,
     "compare": Compare,
+    "bios": Bios,
+    "attend": Attend,
+    "study": Study,
+    "bench": Bench,
     "tasks": Tasks,
     "doctor": Doctor,
 }

@@ -17,6 +17,7 @@ import torch
 
 from realmodels.errors import RealmodelsError
 from realmodels.estimate import Sampling, estimate
+from realmodels.eval_strata import wilson
 from realmodels.loading import Loaded, load
 from realmodels.prefix import run_prefix
 from realmodels.prompting import STYLES, Shot, render_prefix, render_question
@@ -229,12 +230,6 @@ def test_cost(benchmark: Any, say: Callable[[str], None], folder: str) -> None:
     assert ratio(found, "generate from the cached prefix", "exact") >= 4
 
 
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95% interval of a share."""
-    middle, spread = hits / n + z * z / (2 * n), z * np.sqrt(hits * (n - hits) / n**3 + z * z / (4 * n * n))
-    return float((middle - spread) / (1 + z * z / n)), float((middle + spread) / (1 + z * z / n))
-
-
 def labels_by(
     loaded: Loaded, estimator: str, count: int, matcher: str = "exact"
 ) -> tuple[Any, Any, list[Any]]:
@@ -275,7 +270,7 @@ def test_agreement(benchmark: Any, say: Callable[[str], None], folder: str) -> N
         labels, chance = by_detection(greedy, p), detection(p)
         same = int((labels == sampled).sum())
         found[f"{estimator}/{matcher}"] = same, len(facts)
-        low, high = wilson(same, len(facts))
+        low, high = wilson(same / len(facts), len(facts))
         deviation = (drawn[..., 1:].mean(-1) - p) / np.sqrt(np.maximum(p * (1 - p), 1e-4) / 16)
         say(
             f"  {estimator}, matcher {matcher}: {same} of {len(facts)} labels as by sampling ({same / len(facts):.0%}, "
