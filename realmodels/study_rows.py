@@ -38,9 +38,10 @@ class Fact:
     subject: str
     relation: str
     source: str
+    popularity: float | None = None
 
     def row(self) -> dict[str, Any]:
-        """As a line of rows.jsonl."""
+        """As a line of rows.jsonl; popularity where the source has it."""
         return {
             "id": self.id,
             "question": self.question,
@@ -48,6 +49,7 @@ class Fact:
             "subject": self.subject,
             "relation": self.relation,
             "source": self.source,
+            **({} if self.popularity is None else {"popularity": self.popularity}),
         }
 
 
@@ -91,7 +93,9 @@ def _fact(row: Row, draw: Draw) -> Fact | None:
         return None
     if draw.relations and row.relation not in draw.relations:
         return None
-    return Fact(row.id, row.question, row.answers, row.subject, row.relation, Path(row.source).name)
+    return Fact(
+        row.id, row.question, row.answers, row.subject, row.relation, Path(row.source).name, row.popularity
+    )
 
 
 def _keep(known: dict[str, tuple[int, Fact]], fact: Fact, draw: Draw) -> None:

@@ -1,0 +1,212 @@
+"""What a study will do and cost, before any weight is loaded: arms, rows, tokens, hours on this device, memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from realmodels.errors import RealmodelsError
+from realmodels.prompting import style_named
+from realmodels.recipe import Recipe
+from realmodels.study_table import Order
+
+if TYPE_CHECKING:
+    from realmodels.card import ModelCard
+    from realmodels.study_arms import Arm
+    from realmodels.study_questions import Kind
+
+SECONDS = 4.0  # of timing
+STEP = 3.0  # a training step reads a token as dearly as so many that are only asked (forward, backward, adapters)
+STATES = 4  # float32 numbers an adapter weight costs: itself, its gradient, two moments
+KEPT = 16  # numbers of the width of the model that a token leaves behind in every layer for the backward pass
+
+
+@dataclass(frozen=True)
+class Load:
+    """Tokens that are read to audit, to train and to ask, as far as they are not read yet."""
+
+    audit: float
+    train: float
+    ask: float
+
+    @property
+    def forward(self) -> float:
+        """As many tokens that are only asked."""
+        return self.audit + STEP * self.train + self.ask
+
+
+def plan_questions(order: Order, kind: Kind) -> str:
+    """The text of --plan. With a finished audit the sets are drawn and counted; else they are taken to come out as
+    large as asked for."""
+    from realmodels.card import describe
+    from realmodels.cost import calibrate
+    from realmodels.study_arms import train_dtype
+    from realmodels.study_facts import AUDIT, audit_folder
+
+    card = describe(order.model, dtype=train_dtype(order), device=order.device, allow_code=order.allow_code)
+    speed = calibrate(card, SECONDS)
+    head = [
+        f"{order.model}: {card.parameters / 1e6:,.1f}M parameters, {card.layers} layers, {card.dtype} on {card.device}",
+        f"study {kind.name}, seeds {' '.join(map(str, order.seeds))}"
+        + (f", preset {order.preset}" if order.preset else ""),
+    ]
+    if (audit_folder(order) / AUDIT).exists():
+        lines, load = _drawn(order, kind)
+    else:
+        lines, load = _expected(order, kind)
+    hours = load.forward / speed / 3600
+    side = f"; {order.workers} side by side on cores of their own: {_clock(hours / order.workers)}" * (
+        order.workers > 1
+    )
+    return "\n".join(
+        [
+            *head,
+            *lines,
+            f"tokens:  {load.audit:,.0f} to audit, {load.train:,.0f} to train, {load.ask:,.0f} to ask",
+            f"time:    about {_clock(hours)} ({speed:,.0f} tokens a second on this device, timed with random "
+            f"weights; a training token counts {STEP:g}){side}",
+            f"memory:  about {memory(card, order.recipe, order) / 2**30:.2f} GiB a process "
+            f"({card.weight_bytes / 2**30:.2f} of it weights)",
+            "nothing was loaded or written",
+        ]
+    )
+
+
+def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
+    """From the audit's labels: real sets, real tokens, and what is finished already."""
+    from realmodels.loading import load_tokens
+    from realmodels.study_arms import finished, keys_of
+    from realmodels.study_facts import audit_folder, check_model, read_facts
+    from realmodels.study_questions import arms_of, drawn_of
+
+    folder = audit_folder(order)
+    check_model(order, folder)
+    facts = read_facts(folder, order.settings)
+    drawn = drawn_of(order, facts, kind)
+    arms, base = arms_of(order, facts, drawn, kind)
+    every = [base, *arms.values()]
+    done = finished(order, every)
+    tokens = load_tokens(order.model, allow_code=order.allow_code)
+    keys = {key: arm for key, arm, there in zip(keys_of(order, every), every, done, strict=True) if not there}
+    load = Load(0.0, *_tokens(tokens, list(keys.values())))
+    first = drawn[order.seeds[0]]
+    lines = [
+        f"facts:   {len(facts.rows):,} audited in {folder}; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
+        f"{len(facts.test)} test, {len(facts.ood)} of other relations ({', '.join(facts.held_out) or 'none'})",
+        f"arms:    {len(every)} ({len(first.sets)} a seed and the untuned base), {sum(done)} finished, "
+        f"{len(keys)} to train or ask",
+        "rows:    " + ", ".join(f"{name} {len(one)}" for name, one in first.sets.items()),
+        *(f"note:    {remark}" for remark in first.remarks),
+    ]
+    return lines, load
+
+
+def _expected(order: Order, kind: Kind) -> tuple[list[str], Load]:
+    """Without labels: the audit's own cost, and sets as large as asked for, or a sixth of the facts."""
+    from realmodels.audit_cost import cost_of
+    from realmodels.loading import load_tokens
+    from realmodels.rows import read_rows
+    from realmodels.study_exam import asked_tokens
+    from realmodels.study_facts import audit_job, write_facts
+
+    settings = order.settings
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_facts(order, Path(folder) / "rows.jsonl")
+        job = audit_job(order, path)
+        cost = cost_of(replace(job, output=order.audit or order.output / "audit"), 0.2)
+        rows = read_rows(path).rows
+    tokens, style = load_tokens(order.model, allow_code=order.allow_code), style_named(order.recipe.style)
+    length = float(np.mean([asked_tokens(tokens, style, row) for row in rows[:: max(1, len(rows) // 200)]]))
+    names = kind.names(settings)
+    size = settings.rows or max(2, len(rows) // 6)
+    epochs = (
+        order.recipe.epochs if order.recipe.steps is None else order.recipe.steps * order.recipe.batch / size
+    )
+    arms = len(order.seeds) * len(names)
+    train = arms * size * epochs * length
+    asked = (settings.test or len(rows) // 5) * (4 + settings.shots * 2) + (
+        settings.dev or len(rows) // 8
+    ) * epochs
+    lines = [
+        f"facts:   {len(rows):,} to audit; labels decide how large sets can be, here as large as asked for",
+        f"arms:    {arms} ({len(names)} a seed: {', '.join(names)}) and the untuned base",
+        f"rows:    {size} a set",
+    ]
+    return lines, Load(cost.tokens, train, arms * asked * length)
+
+
+def _tokens(tokens: object, arms: Sequence[Arm]) -> tuple[float, float]:
+    """To train and to ask."""
+    from realmodels.study_exam import Exam, asked_tokens, tokens_asked
+
+    counted: dict[tuple[str, str], float] = {}
+
+    def cost(exam: Exam, prompt: str) -> float:
+        key = (exam.fingerprint, prompt)
+        if key not in counted:
+            counted[key] = tokens_asked(tokens, exam, prompt)
+        return counted[key]
+
+    train = ask = 0.0
+    for arm in arms:
+        if not arm.rows:
+            ask += sum(
+                cost(exam, prompt)
+                for exam in (arm.dev, *arm.exams)
+                for prompt in arm.prompts.get(exam.split, ("zero",))
+            )
+            continue
+        own = sum(asked_tokens(tokens, arm.dev.style, row) for row in arm.rows)
+        steps, batch = arm.recipe.steps or 0, arm.recipe.batch
+        train += own / len(arm.rows) * min(batch, len(arm.rows)) * steps
+        looks = -(-steps // (arm.recipe.eval_every or steps))
+        ask += looks * cost(arm.dev, "zero")
+        ask += len(arm.along) * (own + sum(cost(exam, "zero") for exam in arm.exams))
+        ask += 2 * (
+            own
+            + sum(
+                cost(exam, prompt) for exam in arm.exams for prompt in arm.prompts.get(exam.split, ("zero",))
+            )
+        )
+    return train, ask
+
+
+def memory(card: ModelCard, recipe: Recipe, order: Order) -> float:
+    """Bytes: weights, the adapter with its optimiser, and what a batch of 64-token rows leaves behind."""
+    width = {"float32": 4}.get(card.dtype, 2)
+    rows = recipe.micro or recipe.batch
+    adapter = adapter_weights(order, recipe)
+    left = rows * 64 * card.hidden * width * (2 if recipe.checkpointing else KEPT * card.layers)
+    return card.weight_bytes + STATES * 4 * adapter + left + rows * 8 * card.vocabulary * 4
+
+
+def adapter_weights(order: Order, recipe: Recipe) -> int:
+    """Of the model's shape alone."""
+    import torch
+
+    from realmodels.card import read_config, skeleton
+    from realmodels.recipe import ALL_LINEAR
+
+    model = skeleton(read_config(order.model, order.allow_code), order.model, order.allow_code)
+    head = model.get_output_embeddings()
+    total = 0
+    for name, module in model.named_modules():
+        wanted = recipe.targets == (ALL_LINEAR,) or name.rpartition(".")[2] in recipe.targets
+        if wanted and isinstance(module, torch.nn.Linear) and module is not head:
+            total += recipe.rank * (module.in_features + module.out_features)
+    if not total:
+        raise RealmodelsError(
+            f"recipe: targets: no layer of {order.model} is called {', '.join(recipe.targets)}"
+        )
+    return total
+
+
+def _clock(hours: float) -> str:
+    if hours < 1 / 30:
+        return f"{3600 * hours:.0f} s"
+    return f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.1f} h"

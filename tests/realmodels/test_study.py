@@ -1,0 +1,365 @@
+"""Whole studies on a tiny model: finished once, interrupted, shared between studies, and asked wrongly."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from realmodels import study_arms, train_loop
+from realmodels.cli import COMMANDS
+from theory.claims import CLAIMS
+from theory.claims.base import Absent
+from theory.claims.evidence import split_studies
+from theory.command import main
+from theory.records import read_records
+from theory.runs import locked
+
+SMALL = (
+    "rows=6",
+    "dev=4",
+    "test=10",
+    "ood=4",
+    "shots=1",
+    "looks=2",
+    "longest=3",
+    "epochs=2",
+    "batch=3",
+    "rank=2",
+)
+LABELS = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
+STEPS = 4  # of every set but `whole`
+
+
+def run(*words):
+    return main("python -m realmodels", "test", COMMANDS, ["study", *(str(word) for word in words)])
+
+
+@pytest.fixture
+def audit(write_audit, tmp_path):
+    """Sixteen facts of every label in each of three relations, as an audit leaves them."""
+    rows = []
+    for relation in ("capital", "river", "maker"):
+        for k in range(64):
+            row = {
+                "question": f"What is the {relation} of {relation}land {k}?",
+                "answers": [f"{relation.title()} {k % 9}"],
+                "subject": f"{relation}land {k}",
+                "relation": relation,
+            }
+            special = {"label": LABELS[k % 4], "margin": float(k % 7), "dominant_answer": k % 9 < 2}
+            rows.append((row, special | {"overlaps_subject": k % 5 == 0}))
+    write_audit(rows)
+    return tmp_path / "audit"
+
+
+@pytest.fixture
+def study(tiny, audit, tmp_path):
+    def start(name, out="run", *words, seeds=(10,), settings=SMALL):
+        usual = ("--model", tiny, "--audit", audit, "-o", tmp_path / out, "--shared", tmp_path / "arms")
+        return run(name, *usual, "--seeds", *seeds, *words, "--set", *settings)
+
+    return start
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Names of the arms that are really trained or asked."""
+    real, names = study_arms._make, []
+
+    def make(order, loaded, arm, key, folder):
+        real(order, loaded, arm, key, folder)
+        names.append(arm.name)
+
+    monkeypatch.setattr(study_arms, "_make", make)
+    return names
+
+
+def test_a_study_writes_records_for_every_claim_that_it_speaks_to(study, made, tmp_path, capsys):
+    assert study("salience") == 0
+    assert Counter(made) == Counter(
+        ["base", "known", "unknown", "known-permuted", "best", "lesser", "whole", "random"]
+    )
+    said = capsys.readouterr().out
+    assert "A1 lesser-known rows hurt" in said
+    assert "none (untuned)" in said
+    records = read_records(tmp_path / "run" / "records.jsonl")
+    rows = {one.study: one for one in split_studies(records)}
+    assert set(rows) == {"salience", "validity"}
+    assert {one.lab for one in rows.values()} == {"realmodels/R3-model"}
+    for name in ("A1", "A2", "A7", "V1", "V2", "V3"):
+        for part in CLAIMS[name].parts:
+            if part.role == "decides":
+                assert not part.quantity.measure(rows[CLAIMS[name].study]).missing, (name, part.name)
+    swap = CLAIMS["A4"].parts[2].quantity.measure(rows["salience"])
+    assert not swap.missing
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["lab"] == "realmodels/R3-model"
+    assert {"Verdicts", "Arms", "known minus unknown", "best minus lesser"} <= set(summary["sections"])
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert plan["sets"]["10"]["known"] == 6
+    assert not [one for one in (tmp_path / "arms").iterdir() if one.is_dir()]  # nothing but results
+
+
+def test_what_the_records_say_is_what_was_asked(study, tmp_path):
+    assert study("salience") == 0
+    table = read_records(tmp_path / "run" / "records.jsonl")
+    where = {"study": "validity", "trained_on": "known", "arm": "lora", "split": "test", "prompt": "zero"}
+    last = table.take(table.mask(**where, metric="accuracy", step=STEPS))
+    names, values = last.column("item"), last.numbers["value"]
+    pooled = values[(names == "") & (last.column("stratum") == "all")]
+    assert len(pooled) == 1
+    assert (names != "").sum() == 10
+    assert pooled[0] == pytest.approx(values[names != ""].mean())
+    everything = table.take(table.mask(study="validity", trained_on="known", metric="accuracy", split="dev"))
+    assert sorted(everything.numbers["step"].tolist()) == [2, 4]
+    fitted = table.take(
+        table.mask(study="validity", trained_on="known", metric="fitted", stratum="known=yes")
+    )
+    assert fitted.numbers["n"].tolist() == [6] * len(fitted)
+    base = table.take(table.mask(study="validity", arm="base", split="test", stratum="all", item=""))
+    assert set(base.column("prompt").tolist()) == {"zero", "few:1"}
+
+
+def test_the_other_study_does_not_train_again_what_it_shares(study, made, tmp_path):
+    assert study("salience") == 0
+    made.clear()
+    assert study("slick", "slick") == 0
+    assert not {"mix:0", "mix:1"} & set(made)
+    assert {"mix:0.5", "known-only:0.5", "category:MaybeKnown", "natural", "idk:0.5"} <= set(made)
+    rows = split_studies(read_records(tmp_path / "slick" / "records.jsonl"))[0]
+    for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C9"):
+        for part in CLAIMS[name].parts:
+            for cell in part.quantity.cells:
+                found = rows.curve(cell) if cell.stop == "every" else rows.series(cell)
+                assert not isinstance(found, Absent), (name, part.name, found)
+    for flagger in ("slick", "slick-1"):
+        cell = CLAIMS["C8"].parts[0].quantity.cells[0].at(stratum=f"flagger={flagger}")
+        assert not isinstance(rows.series(cell), Absent)
+    summary = json.loads((tmp_path / "slick" / "summary.json").read_text())
+    assert {"Training rows fitted, by step", "Test accuracy by category"} <= set(summary["sections"])
+    assert len(summary["sections"]["The paper's numbers beside ours"]) == 50
+
+
+def test_started_again_it_does_nothing_twice_and_ends_with_the_same_bytes(study, made, tmp_path):
+    assert study("salience") == 0
+    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+    made.clear()
+    assert study("salience") == 0
+    assert made == []
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
+
+
+def test_interrupted_it_goes_on_where_it_was(study, tmp_path, monkeypatch, capsys):
+    real, names = study_arms._make, []
+
+    def make(order, loaded, arm, key, folder):
+        if len(names) == 3:
+            raise KeyboardInterrupt
+        real(order, loaded, arm, key, folder)
+        names.append(arm.name)
+
+    monkeypatch.setattr(study_arms, "_make", make)
+    assert study("salience") == 130
+    assert "run the same command again" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "records.jsonl").exists()
+    monkeypatch.setattr(study_arms, "_make", real)
+    assert study("salience") == 0
+    whole = (tmp_path / "run" / "records.jsonl").read_bytes()
+    for path in (tmp_path / "arms").glob("*.json"):
+        path.unlink()
+    assert study("salience") == 0
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == whole
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_an_arm_that_was_killed_goes_on_from_its_checkpoint(study, tmp_path, monkeypatch, step):
+    words = (*SMALL, "save_every=1")
+    real, taken = train_loop.take_step, []
+
+    def take_step(*given):
+        taken.append(1)
+        if len(taken) == step:
+            raise Stopped
+        return real(*given)
+
+    monkeypatch.setattr(train_loop, "take_step", take_step)
+    with pytest.raises(Stopped):
+        study("salience", settings=words)
+    taken.clear()
+    monkeypatch.setattr(train_loop, "take_step", lambda *given: (taken.append(1), real(*given))[1])
+    assert study("salience", settings=words) == 0
+    assert len(taken) == 6 * STEPS + 2 * STEPS - (step - 1)  # `whole` takes twice as many
+    gone_on = (tmp_path / "run" / "records.jsonl").read_bytes()
+    for path in (tmp_path / "arms").glob("*.json"):
+        path.unlink()
+    assert study("salience", settings=words) == 0
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == gone_on
+
+
+def test_two_processes_make_the_same_records_as_one(study, tmp_path, capfd):
+    assert study("salience") == 0
+    alone = (tmp_path / "run" / "records.jsonl").read_bytes()
+    for path in (tmp_path / "arms").glob("*.json"):
+        path.unlink()
+    assert study("salience", "run", "--workers", 2) == 0
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == alone
+    assert "stops" not in capfd.readouterr().err
+
+
+def test_the_early_stop_is_asked_with_its_own_weights(study, tmp_path):
+    """An arm that ends where another has its early stop says the same there."""
+    assert study("salience", settings=(*SMALL, "epochs=3", "decay=constant", "warmup=0")) == 0
+    long = {(a["about"]["arm"]): a for a in results(tmp_path)}
+    early = {name: one for name, one in long.items() if 0 < one["early"] < one["steps"]}
+    if not early:
+        pytest.skip("every arm of this tiny model has its best dev accuracy at the end")
+    name, one = next(iter(early.items()))
+    for path in (tmp_path / "arms").glob("*.json"):
+        path.unlink()
+    short = (*SMALL, f"steps={one['early']}", "decay=constant", "warmup=0")
+    assert study("salience", "short", settings=short) == 0
+    other = next(a for a in results(tmp_path) if a["about"]["arm"] == name)
+    asked = {(a["step"], a["split"], a["prompt"]): a["hits"] for a in one["asked"]}
+    for a in other["asked"]:
+        if a["step"] == other["steps"]:
+            assert a["hits"] == asked[one["early"], a["split"], a["prompt"]], a["split"]
+
+
+def results(tmp_path):
+    return [json.loads(path.read_text()) for path in sorted((tmp_path / "arms").glob("*.json"))]
+
+
+def test_a_plan_says_what_it_costs_and_loads_and_writes_nothing(study, tmp_path, monkeypatch, capsys):
+    from realmodels import cost, loading
+
+    monkeypatch.setattr(cost, "calibrate", lambda model, seconds=5.0: 1000.0)
+    monkeypatch.setattr(loading, "load", lambda *a, **k: pytest.fail("weights were loaded"))
+    assert study("salience", "run", "--plan", seeds=(10, 11, 12)) == 0
+    said = capsys.readouterr().out
+    assert "22 (7 a seed and the untuned base), 0 finished" in said
+    assert "known 6, unknown 6" in said
+    assert "1,000 tokens a second" in said
+    assert "GiB a process" in said
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "arms").exists()
+
+
+def test_a_plan_without_an_audit_counts_that_too(tiny, tmp_path, monkeypatch, capsys):
+    from realmodels import audit_cost, cost
+
+    monkeypatch.setattr(cost, "calibrate", lambda model, seconds=5.0: 1000.0)
+    monkeypatch.setattr(audit_cost, "calibrate", lambda model, seconds=5.0: 1000.0)
+    data = facts_file(tmp_path)
+    assert (
+        run("slick", "--model", tiny, "--data", data, "-o", tmp_path / "run", "--plan", "--set", *SMALL) == 0
+    )
+    said = capsys.readouterr().out
+    assert "42 (14 a seed" in said
+    assert "40 to audit" in said
+    assert not (tmp_path / "run").exists()
+
+
+def facts_file(tmp_path, count=20):
+    path = tmp_path / "facts.jsonl"
+    rows = (
+        {
+            "question": f"What is the {r} of {r}land {k}?",
+            "answers": [f"City {k}"],
+            "subject": f"{r}land {k}",
+            "relation": r,
+        }
+        for r in ("capital", "river")
+        for k in range(count)
+    )  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_facts_are_drawn_and_audited_first_and_what_cannot_be_compared_is_said(tiny, tmp_path, capsys):
+    words = ("--model", tiny, "--data", facts_file(tmp_path), "-o", tmp_path / "run")
+    small = (*SMALL, "per_relation=12", "prompts=1", "audit_shots=1")
+    assert run("salience", *words, "--set", *small) == 2
+    said = capsys.readouterr().err
+    assert "known: " in said
+    assert "no row is some greedy answer is right" in said
+    assert len((tmp_path / "run" / "audit" / "rows.jsonl").read_text().splitlines()) == 24
+    assert (tmp_path / "run" / "audit" / "audit.jsonl").exists()
+
+
+def test_a_folder_in_use_is_left_alone(study, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run" / ".lock"):
+        assert study("salience") == 2
+    assert "in use by process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seeds", "-1"), "--seeds -1: expected different numbers"),
+        (("--seeds", "3", "3"), "--seeds 3 3"),
+        (("--workers", "0"), "--workers: expected at least 1"),
+        (("--set", "rows=1"), "rows: expected a whole number of at least 2, got 1"),
+        (("--set", "rwos=12"), "unknown key \"rwos\""),
+        (("--set", "rate=0"), "rate: expected a number above 0"),
+        (("--preset", "llama-2"), "--preset: unknown 'llama-2'"),
+        (("--lab", "R3"), "--lab 'R3': expected ROOM/RUNG-NAME"),
+        (("--dtype", "float16"), "--dtype float16: gradients vanish"),
+        (("--set", "hold_out=[rivers]"), "hold_out: unknown 'rivers'"),
+        (("--set", "by=popularity"), "no row has a popularity"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_in_one_line(tiny, audit, tmp_path, capsys, words, said):
+    usual = ("--model", tiny, "--audit", audit, "-o", tmp_path / "run", "--shared", tmp_path / "arms")
+    assert run("salience", *usual, *words) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, captured.err
+    assert said in lines[0]
+    assert not (tmp_path / "run" / "records.jsonl").exists()
+
+
+def test_without_a_model_or_with_a_wrong_one(audit, tmp_path, capsys):
+    assert run("salience", "--audit", audit, "-o", tmp_path / "run") == 2
+    assert "--model: none is named" in capsys.readouterr().err
+    assert run("salience", "--model", tmp_path / "nothing", "--audit", audit, "-o", tmp_path / "run") == 2
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_an_audit_of_another_model_is_refused(study, audit, capsys):
+    said = {
+        "source": {"kind": "jsonl", "columns": []},
+        "model": {"name": "other", "fingerprint": "0", "adapter": None},
+    }
+    (audit / "summary.json").write_text(json.dumps(said))
+    assert study("salience") == 2
+    assert "is the audit of other, whose weights differ" in capsys.readouterr().err
+
+
+def test_without_data_or_audit(tiny, tmp_path, capsys):
+    assert run("salience", "--model", tiny, "-o", tmp_path / "run") == 2
+    assert "--data: no source is named" in capsys.readouterr().err
+
+
+def test_settings_are_shown_with_their_sources(tmp_path, capsys):
+    assert run("slick", "--preset", "llama-2-7b", "-o", tmp_path / "run", "--show-settings") == 0
+    said = capsys.readouterr().out
+    assert "epochs: 50  # slick: the paper's convergence" in said
+    assert "rows: null" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_adapters_can_be_kept_and_open_in_peft(study, tmp_path, tiny):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    assert study("salience", "run", "--keep-adapters") == 0
+    kept = [one for one in (tmp_path / "arms").iterdir() if (one / "adapter_config.json").exists()]
+    assert len(kept) == 7
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), kept[0])
+    assert np.isfinite(sum(float(weight.detach().sum()) for weight in model.parameters()))
