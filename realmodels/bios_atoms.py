@@ -17,8 +17,8 @@ def claims_of(clause: Clause | str) -> Iterator[str]:
         yield clause
         return
     rest, times = clause.rest, list(clause.when)
-    for time in TIME.finditer(f" {rest}"):
-        times += _each(time[0].strip(" ,"))
+    for match in TIME.finditer(f" {rest}"):
+        times += _each(match[0].strip(" ,"))
     bare = TIME.sub("", f" {rest}").strip(" ,")
     for time in times:
         yield " ".join((clause.subject, clause.verb, *_short(bare), time))

@@ -85,9 +85,9 @@ def clauses(text: str) -> list[Clause | str]:
     subject, last, be = "", "", False
     for mark, piece in _pieces(text):
         head_of = _last_name(last) if mark in (", who", ", which") and not be else ""
-        own = head_of if subject and head_of and not subject.endswith(head_of) else subject
+        about = head_of if subject and head_of and not subject.endswith(head_of) else subject
         last = piece
-        clause = _clause(piece, own)
+        clause = _clause(piece, about)
         be = clause is not None and clause.verb.split()[0] in BE
         if clause is None:
             found.append(piece)
@@ -102,7 +102,7 @@ def clauses(text: str) -> list[Clause | str]:
         subject = subject or clause.subject
         found.append(clause)
     first = next((one.subject for one in found if isinstance(one, Clause)), "")
-    found += [Clause(about or first, verb, rest) for about, verb, rest in notes if about or first]
+    found += [Clause(of or first, verb, rest) for of, verb, rest in notes if of or first]
     return found
 
 

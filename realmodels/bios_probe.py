@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from theory.goodturing import expected_calibration_error
-from theory.intervals import Interval
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -104,27 +103,18 @@ def judged(
     score: ArrayLike, true: ArrayLike, names: Sequence[str], draws: int = 1000, seed: int = 0
 ) -> Judged:
     """Over the claims whose score is finite; calibration only of scores that are chances."""
-    score, right = np.asarray(score, np.float64), np.asarray(true, bool)
-    good = np.isfinite(score)
-    score, right, who = score[good], right[good], np.asarray(names, object)[good]
+    values: Array = np.asarray(score, np.float64)
+    good = np.isfinite(values)
+    values, right, who = values[good], np.asarray(true, bool)[good], np.asarray(names, object)[good]
     people = sorted(set(who.tolist()))
     rows = [np.flatnonzero(who == name) for name in people]
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(draws if people else 0):
         some = np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))])
-        found.append(auroc(score[some], right[some]))
+        found.append(auroc(values[some], right[some]))
     kept = [value for value in found if np.isfinite(value)]
     low, high = np.percentile(kept, [2.5, 97.5]) if kept else (np.nan, np.nan)
-    chance = len(score) > 0 and bool(((score >= 0) & (score <= 1)).all())
-    off = expected_calibration_error(score, right) if chance else None
-    return Judged(auroc(score, right), float(low), float(high), off, len(score), len(people))
-
-
-def mean_over_people(
-    values: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> Interval:
-    """Mean of one value a person, people resampled."""
-    from theory.intervals import bootstrap_interval
-
-    return bootstrap_interval(np.asarray(values, np.float64), level, draws, seed)
+    chance = len(values) > 0 and bool(((values >= 0) & (values <= 1)).all())
+    off = expected_calibration_error(values, right) if chance else None
+    return Judged(auroc(values, right), float(low), float(high), off, len(values), len(people))

@@ -98,4 +98,4 @@ def imported(flag: str, name: str) -> Callable[..., Any]:
         sys.path.remove("")
     if not callable(found):
         raise RealmodelsError(f"{flag} {name}: is no function")
-    return found  # type: ignore[no-any-return]
+    return found

@@ -1,0 +1,214 @@
+"""The study `beliefs` (D): long-form text, gold or the model's own, filtered by gold support or by own belief.
+
+Every set is read until the same number of tokens has been read, those of `generated` in the recipe's epochs. Finished
+parts are kept, whatever else is asked for later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from realmodels.bios_facts import Facts, read_facts
+from realmodels.bios_prompts import own_wording
+from realmodels.bios_split import splitter_named
+from realmodels.bios_write import REQUEST, Writing
+from realmodels.errors import RealmodelsError
+from realmodels.recipe import Recipe
+from realmodels.rows import Row, iter_rows
+from realmodels.splits import split_rows
+from realmodels.study_beliefs_texts import SETS
+from realmodels.study_records import write_records
+from realmodels.study_table import Order, Say, Section, Study
+from theory.records import Record
+from theory.schema import shown
+
+if TYPE_CHECKING:
+    pass
+
+USUAL = Recipe(rank=16, rate=3e-4, epochs=4, batch=16)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How many people, how they are written about, how claims are told, and by which belief is filtered."""
+
+    people: int = 200  # most to train on; null: all
+    test: int = 100  # most to write about afterwards
+    train_share: float = 0.6  # of all people; the rest are written about
+    salt: str = ""  # another one splits otherwise
+
+    request: str = REQUEST
+    line: str = "The {relation} of {name} is {object}."  # a fact in a gold text
+    gold: str = ""  # gold texts of one's own (JSONL with name and text) in place of told facts
+    shots: int = 2  # gold texts of other people that stand before the request while the untuned model writes
+    tokens: int = 96  # of a text
+    draws: int = 3  # sampled texts a held-out person, besides the greedy one
+    splitter: str = "rules"
+
+    belief: str = "probe"  # statement, probe or verification: by which is filtered
+    keep: float = 0.5  # share of the claims that belief keeps
+    depth: float = 0.6  # share of the layers below the one that the probe reads
+    ask: str = ""  # how verification is asked, with {claim} and perhaps {name}; without it True or False
+    verdicts: tuple[str, ...] = ("True", "False")
+
+    sets: tuple[str, ...] = SETS
+    domain: str = ""  # column that says a person's domain
+    ood: str = ""  # the domain that is never trained on
+
+    def __post_init__(self) -> None:
+        for name, least in (("people", 2), ("test", 2), ("shots", 0), ("tokens", 1), ("draws", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise RealmodelsError(
+                    f"settings: {name}: expected a whole number of at least {least}, got {shown(value)}"
+                )
+        for name, most in (("train_share", 0.99), ("keep", 1.0), ("depth", 1.0)):
+            value = getattr(self, name)
+            if type(value) is not float or not 0 < value <= most:
+                raise RealmodelsError(
+                    f"settings: {name}: expected a share above 0 and at most {most:g}, got {shown(value)}"
+                )
+        if "{relation}" not in self.line or "{object}" not in self.line:
+            raise RealmodelsError(
+                f"settings: line: expected {{relation}} and {{object}} in it, got {shown(self.line)}"
+            )
+        if self.belief not in ("statement", "probe", "verification"):
+            raise RealmodelsError(
+                f"settings: belief: expected statement, probe or verification, got {shown(self.belief)}"
+            )
+        if len(self.verdicts) != 2:
+            raise RealmodelsError(
+                f"settings: verdicts: expected two words such as [True, False], got {shown(self.verdicts)}"
+            )
+        for name in self.sets:
+            if name not in SETS:
+                raise RealmodelsError(f"settings: sets: unknown '{name}'; known are {', '.join(SETS)}")
+        if bool(self.domain) != bool(self.ood):
+            raise RealmodelsError(
+                "settings: domain and ood: give both (a column and the value not trained on) or neither"
+            )
+        splitter_named(self.splitter)
+        own_wording(self.ask or None, *self.verdicts)
+        Writing(self.request, tokens=self.tokens)
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is trained on, and who is written about, by split."""
+
+    train: tuple[str, ...]
+    asked: dict[str, tuple[str, ...]]
+
+
+def people_of(order: Order) -> People:
+    """Subjects of the facts, split by content; those with the lowest hashes of each part."""
+    settings: Settings = order.settings
+    first: dict[str, Row] = {}
+    for source in order.data:
+        for row in iter_rows(source, order.mapping):
+            if row.subject:
+                first.setdefault(row.subject, row)
+    if len(first) < 4:
+        raise RealmodelsError(
+            f"{', '.join(order.data) or '--data'}: {len(first)} people with facts; expected 4 at least"
+        )
+    rows = [replace(row, question=row.subject or "") for row in first.values()]
+    ood = [row for row in rows if settings.domain and str(row.original.get(settings.domain)) == settings.ood]
+    if settings.domain and not 0 < len(ood) < len(rows):
+        raise RealmodelsError(
+            f"settings: ood: {len(ood)} of {len(rows)} people have '{settings.ood}' in column '{settings.domain}'"
+        )
+    apart = {row.subject for row in ood}
+    rest = [row for row in rows if row.subject not in apart]
+    shares = {"train": settings.train_share, "test": 1 - settings.train_share}
+    split = {
+        name: [rest[i] for i in places] for name, places in split_rows(rest, shares, settings.salt).items()
+    }
+    asked = {"test": _first(split["test"], settings.test)}
+    if ood:
+        asked["ood-type"] = _first(ood, settings.test)
+    return People(_first(split["train"], settings.people), asked)
+
+
+def plan(order: Order) -> str:
+    """People, texts and tokens, at the most that they can be."""
+    from realmodels.card import describe
+    from realmodels.study_beliefs_seed import COPIES
+
+    settings: Settings = order.settings
+    card = describe(order.model, dtype=order.dtype, device=order.device, allow_code=order.allow_code)
+    people = people_of(order)
+    held, seeds = sum(map(len, people.asked.values())), len(order.seeds)
+    texts = seeds * (COPIES * len(people.train) + (len(settings.sets) + 1) * (1 + settings.draws) * held)
+    read = seeds * len(settings.sets) * order.recipe.epochs * len(people.train) * settings.tokens
+    return "\n".join(
+        [
+            f"{order.model}: {card.parameters / 1e6:,.1f}M parameters, {card.weight_bytes / 2**30:.2f} GiB of weights",
+            f"{len(people.train)} people to train on, {held} to write about ({', '.join(people.asked)})",
+            f"{len(settings.sets)} sets x {seeds} seeds: {', '.join(settings.sets)}",
+            f"at most {texts:,} texts to write ({texts * settings.tokens:,} tokens, one at a time)",
+            f"at most {read:,} tokens to train on",
+        ]
+    )
+
+
+def run(order: Order, say: Say) -> Sequence[Section]:
+    from realmodels.resident import Resident
+    from realmodels.study_beliefs_seed import Seed
+
+    resident = Resident(
+        order.model,
+        dtype=order.dtype,
+        device=order.device,
+        allow_code=order.allow_code,
+        allow_pickle=order.allow_pickle,
+    )
+    people, facts = people_of(order), _facts(order)
+    found: list[Record] = []
+    for seed in order.seeds:
+        found += Seed(order, resident, people, facts, seed, say).records()
+    write_records(order.output / "records.jsonl", found)
+    return [_section(found)]
+
+
+def _facts(order: Order) -> Facts:
+    from realmodels.bios_facts import facts_from
+
+    if len(order.data) == 1:
+        return read_facts(order.data[0], order.mapping)
+    return facts_from(
+        (str(row.subject), row.relation or "", row.answers, row.question)
+        for source in order.data
+        for row in iter_rows(source, order.mapping)
+        if row.subject
+    )
+
+
+def _first(rows: Sequence[Row], count: int) -> tuple[str, ...]:
+    """So many subjects, those whose names hash lowest."""
+    ranked = sorted(rows, key=lambda row: hashlib.sha256(str(row.subject).encode()).digest())
+    return tuple(str(row.subject) for row in ranked[:count])
+
+
+def _section(found: Sequence[Record]) -> Section:
+    """Means over seeds, set by set."""
+    names = ("claim_precision", "claim_precision_greedy", "claim_recall", "claims", "true_claims")
+    cells: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    for record in found:
+        if record.metric in names and record.split != "train":
+            own = cells.setdefault((record.trained_on, record.prompt, record.split), {})
+            own.setdefault(record.metric, []).append(record.value)
+    lines = [f"| trained on | prompt | split | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    for key, own in cells.items():
+        values = [f"{np.mean(own[name]):.3f}" if name in own else "" for name in names]
+        lines.append(f"| {' | '.join((*key, *values))} |")
+    data = [{"trained_on": k[0], "prompt": k[1], "split": k[2], **v} for k, v in cells.items()]
+    return Section("Texts about people that were not trained on, means over seeds", "\n".join(lines), data)
+
+
+STUDY = Study("beliefs", ("beliefs",), Settings, plan, run, USUAL)
