@@ -136,7 +136,7 @@ def windows_of(job: Job, layers: int) -> dict[str, tuple[int, ...]]:
     if not 1 <= width <= layers:
         raise RealmodelsError(f"--window {width}: the model has {layers} layers")
     cuts = [tuple(range(a, min(a + width, layers))) for a in range(0, layers, width)]
-    named = {f"{own[0] + 1}-{own[-1] + 1}": own for own in cuts}
+    named = {f"{own[0] + 1}-{own[-1] + 1}" if len(own) > 1 else f"{own[0] + 1}": own for own in cuts}
     return named if len(cuts) == 1 else {**named, "all": tuple(range(layers))}
 
 

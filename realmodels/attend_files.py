@@ -6,7 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -86,7 +86,8 @@ def numbers(done: Done, prompt: str) -> list[dict[Name, Number]]:
         shared = [name for name in mine if k and name in own[0]]
         less = {name: mine[name] - own[0][name] for name in shared}
         shared = [name for name in shared if not np.isnan(less[name]).all()]
-        means, rest = _intervals(mine, subjects), _intervals({name: less[name] for name in shared}, subjects)
+        means = {name: _within(name, one) for name, one in _intervals(mine, subjects).items()}
+        rest = _intervals({name: less[name] for name in shared}, subjects)
         counts = {name: int((~np.isnan(values)).sum()) for name, values in mine.items()}
         found.append({name: Number(means[name], counts[name], rest.get(name)) for name in mine})
     return found
@@ -226,6 +227,13 @@ def _intervals(values: Columns, subjects: NDArray[np.str_]) -> dict[Name, Interv
         table = np.column_stack([values[name][there] for name in names])
         found |= dict(zip(names, bootstrap(table, groups.astype(np.int64)), strict=True))
     return found
+
+
+def _within(name: Name, interval: Interval) -> Interval:
+    """An AUROC's limits are of a straight line through it, which goes beyond 1."""
+    if name[0] != "belief_auroc" or not math.isfinite(interval.low):
+        return interval
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def _record(done: Done, arm: Attended, prompt: str, metric: str, stratum: str, values: Array) -> Record:

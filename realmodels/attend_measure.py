@@ -263,7 +263,7 @@ def _glance(reading: Reading, tokens: Sequence[int]) -> Tensor:
     hidden = reading.step(tokens)
     reading.visible, reading.place = visible, place
     for layer in reading.past.layers:
-        layer.used -= 1
+        layer.used -= 1  # type: ignore[union-attr]
     return hidden
 
 

@@ -83,6 +83,13 @@ def read_tasks(
     return tuple(found)
 
 
+def read_task(
+    text: str, mapping: Mapping[str, str] | None = None, *, limit: int | None = None, pool: str | None = None
+) -> Task:
+    """One task, of `PATH` or `NAME=PATH`; `pool` is the path of other solved questions."""
+    return _task(*_named(text, "--data"), dict(mapping or {}), limit, pool)
+
+
 def doc_hash(doc: Mapping[str, Any]) -> str:
     """As lm-evaluation-harness has it."""
     return text_hash(json.dumps(doc, indent=2, ensure_ascii=False))

@@ -86,7 +86,12 @@ def sheet(loaded, rows, request):
 
 
 def job(tiny, rows, output, **options):
-    options = {"looks": Looks(style_named("qa"), swaps=2, folds=3), "longest": 4, "device": "cpu"} | options
+    options = {
+        "looks": Looks(style_named("qa"), swaps=2, folds=3),
+        "longest": 4,
+        "cut": 3,
+        "device": "cpu",
+    } | options
     adapters = tuple(map(str, options.pop("adapters", ())))
     prompts = read_prompts(options.pop("prompts", "zero"))
     return Job(str(tiny), adapters, read_task(str(rows)), prompts, output, **options)
@@ -227,6 +232,22 @@ def test_a_knockout_is_a_forward_masked_by_hand(loaded, sheet, way):
     np.testing.assert_allclose(found, measure.knocked_out(loaded, sheet, windows, way, 1), atol=2e-5)
 
 
+def test_a_knockout_is_the_same_where_masks_are_added(loaded, sheet):
+    """Models that cap their attention are not read by sdpa, whose masks are flags."""
+    found = measure.knocked_out(loaded, sheet, [(), (0,)], "last")
+    with eager(loaded):
+        np.testing.assert_allclose(measure.knocked_out(loaded, sheet, [(), (0,)], "last"), found, atol=2e-5)
+
+
+def test_in_half_precision_it_is_nearly_the_same(loaded, sheet, tiny):
+    rough = load(str(tiny), device="cpu", dtype="bfloat16")
+    found, wanted = (measure.gaze(one, sheet) for one in (rough, loaded))
+    np.testing.assert_allclose(found.mass, wanted.mass, atol=0.1)
+    both = [measure.knocked_out(one, sheet, [(), (0, 1)], "later")[..., 1] for one in (rough, loaded)]
+    np.testing.assert_allclose(*both, atol=1.0)
+    assert np.corrcoef(both[0].ravel(), both[1].ravel())[0, 1] > 0.95
+
+
 def test_a_knockout_of_all_layers_is_a_four_dimensional_mask(loaded, sheet):
     found = measure.knocked_out(loaded, sheet, [(0, 1)], "later")
     stops = list(loaded.tokens.stops("\n"))
@@ -348,13 +369,13 @@ def test_the_share_off_the_first_token_divides_means():
 
 def test_swaps_and_knockouts_by_hand():
     swap = {"logprob": [-3.0, -5.0], "first_kept": [True, False], "changed": [False, True]}
-    knock = {"none": [True, -1.0], "1-1": [False, -2.5]}
+    knock = {"none": [True, -1.0], "1": [False, -2.5]}
     found = columns([line(swap=swap, knockout={"last": knock, "later": knock}), line(right=False)])
     assert found["swap_logprob_drop", "all"][0] == pytest.approx(3.0)
     assert found["swap_first_token_kept", "all"][0] == 0.5
     assert found["subject_swap_change", "all"][0] == 0.5
-    assert found["knockout_accuracy_change", "from=last,layers=1-1"][0] == -1.0
-    assert found["knockout_logprob_change", "from=later,layers=1-1"][0] == -1.5
+    assert found["knockout_accuracy_change", "from=last,layers=1"][0] == -1.0
+    assert found["knockout_logprob_change", "from=later,layers=1"][0] == -1.5
     assert found["accuracy", "all"].tolist() == [1.0, 0.0]
 
 
@@ -364,6 +385,7 @@ def test_windows_cover_all_layers_once(tiny, rows, tmp_path):
     assert list(named) == ["1-5", "6-10", "11-15", "16-20", "21-25", "26-30", "all"]
     assert sorted(k for name, own in named.items() if name != "all" for k in own) == list(range(30))
     assert list(windows_of(replace(plan, window=2), 2)) == ["1-2"]
+    assert windows_of(plan, 2) == {"1": (0,), "2": (1,), "all": (0, 1)}
     assert layer_of(plan, 30) == 20
     for wrong in (replace(plan, window=31), replace(plan, layer=31)):
         with pytest.raises(RealmodelsError, match=r"the model has .*30"):
