@@ -56,20 +56,20 @@ def answer_states(model: Any, lines: Lines) -> Tensor | None:
     """States [answer tokens, width] from which answer tokens are predicted; None if this way is not open."""
     inside = body(model)
     layers = layers_of(inside)
-    if layers is None or lines.rows * lines.longest > WASTE * lines.real:
+    if layers is None or lines.rows * lines.tree.longest > WASTE * lines.real:
         return None
-    if any(layer.window is not None and layer.window < lines.longest for layer in layers):
+    if any(layer.window is not None and layer.window < lines.tree.longest for layer in layers):
         return None
-    x = inside.embed_tokens(lines.ids)
-    cosine, sine = inside.rotary_emb(x, position_ids=lines.place[None])
+    x = inside.embed_tokens(lines.tree.ids)
+    cosine, sine = inside.rotary_emb(x, position_ids=lines.tree.place[None])
     half = cosine.shape[-1] // 2
     angles = (cosine[0, :, None, :half].contiguous(), sine[0, :, None, :half].contiguous())
     for number, layer in enumerate(layers):
-        only = lines if number + 1 == len(layers) and len(lines.wanted) <= TRIM * len(x) else None
+        only = lines if number + 1 == len(layers) and len(lines.tree.wanted) <= TRIM * len(x) else None
         step = partial(_layer, layer, lines, angles, only is not None)
         x = checkpoint(step, x, use_reentrant=False) if layer.lost and torch.is_grad_enabled() else step(x)
     x = Normed.apply(x, inside.norm.weight, inside.norm.variance_epsilon)
-    return x if only is not None else Taken.apply(x, lines.wanted)  # type: ignore[no-any-return]
+    return x if only is not None else Taken.apply(x, lines.tree.wanted)
 
 
 def layers_of(inside: Any) -> list[Layer] | None:
@@ -87,9 +87,9 @@ def _layer(layer: Layer, lines: Lines, angles: tuple[Tensor, Tensor], trimmed: b
     if trimmed:
         (key, value), (query,) = (
             _products(normed, layer.asked[1:]),
-            _products(Taken.apply(normed, lines.wanted), layer.asked[:1]),
+            _products(Taken.apply(normed, lines.tree.wanted), layer.asked[:1]),
         )
-        x, at = Taken.apply(x, lines.wanted), tuple(angle[lines.wanted] for angle in angles)
+        x, at = Taken.apply(x, lines.tree.wanted), tuple(angle[lines.tree.wanted] for angle in angles)
     else:
         query, key, value = _products(normed, layer.asked)
         at = angles
@@ -104,23 +104,23 @@ def _layer(layer: Layer, lines: Lines, angles: tuple[Tensor, Tensor], trimmed: b
 def _attention(
     layer: Layer, lines: Lines, query: Tensor, key: Tensor, value: Tensor, trimmed: bool
 ) -> Tensor:
-    shape = lines.rows, lines.longest
-    key, value = (Taken.apply(part, lines.node).unflatten(0, shape) for part in (key, value))
+    shape = lines.rows, lines.tree.longest
+    key, value = (Taken.apply(part, lines.tree.node).unflatten(0, shape) for part in (key, value))
     if not trimmed:
-        asking = Spread.apply(query, lines.cell, lines.rows * lines.longest).unflatten(0, shape)
+        asking = Spread.apply(query, lines.tree.cell, lines.rows * lines.tree.longest).unflatten(0, shape)
         found = attended(asking, key, value, layer.scale, None)
-        return Taken.apply(found.flatten(0, 1), lines.cell)  # type: ignore[no-any-return]
-    shape, size = (lines.rows, lines.most), lines.rows * lines.most
+        return Taken.apply(found.flatten(0, 1), lines.tree.cell)
+    shape, size = (lines.rows, lines.tree.most), lines.rows * lines.tree.most
     reach = torch.zeros(size, dtype=torch.int64, device=query.device)
-    reach = reach.index_copy(0, lines.slot, lines.place[lines.wanted]).view(shape)
-    asking = Spread.apply(query, lines.slot, size).unflatten(0, shape)
+    reach = reach.index_copy(0, lines.tree.slot, lines.tree.place[lines.tree.wanted]).view(shape)
+    asking = Spread.apply(query, lines.tree.slot, size).unflatten(0, shape)
     found = attended(asking, key, value, layer.scale, reach)
-    return Taken.apply(found.flatten(0, 1), lines.slot)  # type: ignore[no-any-return]
+    return Taken.apply(found.flatten(0, 1), lines.tree.slot)
 
 
 def _products(x: Tensor, products: Sequence[Product]) -> tuple[Tensor, ...]:
     parts = [part for one in products for part in (one.weight, one.bias, one.down, one.up)]
-    return Projected.apply(x, tuple(one.scale for one in products), *parts)  # type: ignore[no-any-return]
+    return Projected.apply(x, tuple(one.scale for one in products), *parts)
 
 
 def _read(layer: Any, kind: str) -> Layer | None:
@@ -164,7 +164,7 @@ def _product(module: Any) -> Product | None:
     from peft.tuners.lora.layer import Linear
 
     if type(module) is Linear:
-        base = module.base_layer
+        base: Any = module.base_layer
         active = module.active_adapters
         plain = type(base) is nn.Linear and not module.merged and not module.lora_variant and len(active) == 1
         if not plain or _unusual(base):
@@ -174,7 +174,8 @@ def _product(module: Any) -> Product | None:
         name = active[0]
         if name not in module.lora_A or not isinstance(module.lora_dropout[name], nn.Identity):
             return None
-        down, up = module.lora_A[name], module.lora_B[name]
+        down: Any = module.lora_A[name]
+        up: Any = module.lora_B[name]
         if down.bias is not None or up.bias is not None:
             return None
         return Product(base.weight, base.bias, down.weight, up.weight, float(module.scaling[name]))

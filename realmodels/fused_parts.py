@@ -40,7 +40,7 @@ class Projected(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scales: tuple[float, ...], *parts: Tensor | None) -> tuple[Tensor, ...]:
-        layers = [parts[i : i + 4] for i in range(0, len(parts), 4)]
+        layers: list[Any] = [parts[i : i + 4] for i in range(0, len(parts), 4)]
         downs = [down for _, _, down, _ in layers if down is not None]
         ups = [
             (up if scale == 1 else up * scale).to(x.dtype)

@@ -193,16 +193,14 @@ def _model(
         config = read_config(place.name, allow_code)
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # which sdpa cannot do
         how = "eager" if capped else "sdpa"
+        found: Any
         try:
-            model, info = AutoModelForCausalLM.from_pretrained(
-                place.source, attn_implementation=how, **options
-            )
+            found = AutoModelForCausalLM.from_pretrained(place.source, attn_implementation=how, **options)
         except ValueError as problem:
             if "scaled_dot_product_attention" not in str(problem):
                 raise
-            model, info = AutoModelForCausalLM.from_pretrained(
-                place.source, attn_implementation="eager", **options
-            )
+            found = AutoModelForCausalLM.from_pretrained(place.source, attn_implementation="eager", **options)
+    model, info = found
     if missing := sorted(info["missing_keys"]):
         raise RealmodelsError(
             f"{place.name}: the weights lack {missing[0]}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,24 +18,16 @@ POOL = 16  # batches among which rows are sorted by length
 LINE = 512  # tokens in a line of packed rows, where no row is longer
 
 Ints = NDArray[np.int64]
+Parts = TypeVar("Parts", "Tree", "Lines")
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Rows laid out. `tokens` and `places` (positions, from 0 in every row) [lines, length]; the loss is on `targets`,
-    each predicted at (`line`, `column`) and of row number `owner`; `real` tokens are no padding.
+class Tree:
+    """Rows without padding: tokens behind the same beginning are one, and none is kept that no target is predicted from
+    or behind. `ids` and `place` (position) [tokens]. In a grid of a row a line, `longest` wide, `node` [rows * longest]
+    says which of them lies where, and `cell` [tokens] where each lies first. Targets are predicted from those `wanted`;
+    in a grid `most` wide these lie in `slot`."""
 
-    The same as a tree: tokens behind the same beginning are one, and none is kept that no target is predicted from or
-    behind. `ids` and `place` [tokens of the tree]. In a grid of a row a line, `longest` wide, `node` [rows * longest]
-    says which of them lies where, and `cell` where each lies first. Targets are predicted from those `wanted`; in a
-    grid `most` wide these lie in `slot`."""
-
-    tokens: Tensor
-    places: Tensor
-    line: Tensor
-    column: Tensor
-    targets: Tensor
-    owner: Tensor
     ids: Tensor
     place: Tensor
     node: Tensor
@@ -43,16 +36,35 @@ class Lines:
     slot: Tensor
     longest: int
     most: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Rows laid out. `tokens` and `places` (positions, from 0 in every row) [lines, length]; the loss is on `targets`,
+    each predicted at (`line`, `column`) and of row number `owner`; `real` tokens are no padding."""
+
+    tokens: Tensor
+    places: Tensor
+    line: Tensor
+    column: Tensor
+    targets: Tensor
+    owner: Tensor
+    tree: Tree
     rows: int
     real: int
 
     def to(self, device: str) -> Lines:
-        if device == "cpu":
-            return self
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Lines(
-            *(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in parts)
-        )
+        return self if device == "cpu" else replace(_moved(self, device), tree=_moved(self.tree, device))
+
+
+def _moved(part: Parts, device: str) -> Parts:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    moved = {
+        name: value.to(device, non_blocking=True)
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    return replace(part, **moved)  # type: ignore[arg-type]  # tensors in place of tensors
 
 
 def steps_in(recipe: Recipe, rows: int) -> tuple[int, int]:
@@ -117,14 +129,13 @@ def laid_out(rows: Sequence[TrainRow], pad: int, *, packed: bool = False) -> Lin
         column,
         targets,
         owner,
-        *_tree([rows[i] for line in bins for i in line]),
-        rows=len(rows),
-        real=sum(map(len, rows)),
+        _tree([rows[i] for line in bins for i in line]),
+        len(rows),
+        sum(map(len, rows)),
     )
 
 
-def _tree(rows: Sequence[TrainRow]) -> tuple[Tensor | int, ...]:
-    """`ids` and all that follows it in `Lines`, up to `most`."""
+def _tree(rows: Sequence[TrainRow]) -> Tree:
     marked = [[k for k, mark in enumerate(row.learned) if mark] for row in rows]
     wide, most = max(marks[-1] for marks in marked), max(map(len, marked))
     known: dict[tuple[int, int], int] = {}
@@ -148,8 +159,16 @@ def _tree(rows: Sequence[TrainRow]) -> tuple[Tensor | int, ...]:
         node[number, : len(path)] = path
         wanted += [path[k - 1] for k in marks]
         slot += [number * most + nth for nth in range(len(marks))]
-    tensors = (torch.tensor(part) for part in (ids, place, node.ravel(), cell, wanted, slot))
-    return (*tensors, wide, most)
+    return Tree(
+        torch.tensor(ids),
+        torch.tensor(place),
+        torch.from_numpy(node).flatten(),
+        torch.tensor(cell),
+        torch.tensor(wanted),
+        torch.tensor(slot),
+        wide,
+        most,
+    )
 
 
 def _packed(lengths: Sequence[int]) -> list[list[int]]:

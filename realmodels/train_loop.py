@@ -200,6 +200,8 @@ def _guarded(
         ways = [f"--set micro={max(1, now // 2)}"] if now > 1 else []
         ways += [] if recipe.checkpointing else ["--set checkpointing=true"]
         ways += ["--dtype bfloat16"] if loaded.dtype == "float32" else []
+        few = getattr(loaded.model, "is_quantized", False) or not loaded.device.startswith("cuda")
+        ways += [] if few else ["--load-in 4bit"]
         ways += ["a smaller model, or drop the longest rows"] if not ways else []
         raise RealmodelsError(
             f"{name}: out of memory at step {step + 1} with {min(now, len(rows))} rows of up to {longest} tokens; "

@@ -154,14 +154,15 @@ def test_the_tree_keeps_what_is_needed_once():
         TrainRow((1, 2, 3, 8), (False, False, False, True), "c"),
     ]
     lines = laid_out(rows, 0)
-    assert lines.ids.tolist() == [1, 2, 3, 9, 4]  # neither the last token of a row nor a beginning again
-    assert lines.place.tolist() == [0, 1, 2, 3, 2]
-    assert (lines.longest, lines.most, lines.rows, lines.real) == (4, 2, 3, 13)
-    assert lines.node.view(3, 4).tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [0, 1, 2, 0]]
-    assert lines.cell.tolist() == [0, 1, 2, 3, 6]
-    assert lines.wanted.tolist() == [2, 3, 4, 2]
+    tree = lines.tree
+    assert tree.ids.tolist() == [1, 2, 3, 9, 4]  # neither the last token of a row nor a beginning again
+    assert tree.place.tolist() == [0, 1, 2, 3, 2]
+    assert (tree.longest, tree.most, lines.rows, lines.real) == (4, 2, 3, 13)
+    assert tree.node.view(3, 4).tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [0, 1, 2, 0]]
+    assert tree.cell.tolist() == [0, 1, 2, 3, 6]
+    assert tree.wanted.tolist() == [2, 3, 4, 2]
     assert lines.targets.tolist() == [9, 9, 9, 8]
-    assert lines.slot.tolist() == [0, 1, 2, 4]
+    assert tree.slot.tolist() == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize(
