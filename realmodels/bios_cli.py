@@ -24,7 +24,7 @@ class Write:
     model: str
     """A folder, a .gguf file or a hub name."""
     people: str
-    """A text file with a name a line, or FActScore's labelled .jsonl."""
+    """A text file with a name a line, FActScore's labelled .jsonl, or rows with subjects."""
     output_dir: Out
     """Folder for bios.jsonl."""
     adapter: str | None = None
@@ -57,14 +57,13 @@ class Write:
     allow_pickle: Flag = False
 
     def run(self) -> int:
-        from realmodels.bios_files import write_bios
+        from realmodels.bios_files import names_in, write_bios
         from realmodels.bios_write import Writing, read_shown, write_all
-        from realmodels.factscore import read_people
         from realmodels.loading import load
 
         _at_least(limit=(self.limit, 1), batch=(self.batch, 1), shots=(self.shots, 1))
         folder = _folder(self.output_dir)
-        names = list(dict.fromkeys(person.name for person in read_people(self.people)))[: self.limit]
+        names = names_in(self.people)[: self.limit]
         shown = () if self.shown is None else read_shown(self.shown, self.request, self.style, self.shots)
         writing = Writing(
             self.request,

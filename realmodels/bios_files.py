@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from realmodels.errors import RealmodelsError
-from realmodels.factscore import prompt_for
+from realmodels.factscore import prompt_for, read_people
+from realmodels.rows import iter_rows
 from realmodels.tables import kind_of, read_table
 from theory.files import write_whole
 from theory.schema import shown
@@ -84,6 +85,27 @@ def read_bios(path: str | Path, *, claims: bool = False) -> tuple[Bio, ...]:
     if claims and any(bio.claims is None for bio in found):
         raise RealmodelsError(f"{path}: its texts are not split into claims; run: bios split --data {path}")
     return tuple(found)
+
+
+def names_in(source: str | Path) -> tuple[str, ...]:
+    """The people of a text file with a name a line, of a labelled FActScore file, or the subjects of any rows."""
+    path = Path(source)
+    if path.is_file() and (kind_of(path) == "text" or "topic" in next(read_table(path), (0, {}))[1]):
+        return tuple(dict.fromkeys(person.name for person in read_people(path)))
+    if (
+        path.is_file()
+        and "subject" in (first := next(read_table(path), (0, {}))[1])
+        and "question" not in first
+    ):
+        found = [row.get("subject") for _, row in read_table(path)]
+    else:
+        found = [row.subject for row in iter_rows(source)]
+    names = tuple(dict.fromkeys(name for name in found if isinstance(name, str) and name.strip()))
+    if not names:
+        raise RealmodelsError(
+            f"{source}: no row has a subject; expected names, a line each, or rows with subjects"
+        )
+    return names
 
 
 def write_bios(path: str | Path, bios: Iterable[Bio]) -> None:

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.stats import mannwhitneyu
 
 from realmodels.bios_facts import facts_from, read_facts
-from realmodels.bios_files import Bio, Stated, read_bios, write_bios
+from realmodels.bios_files import Bio, Stated, names_in, read_bios, write_bios
 from realmodels.bios_filter import (
     at_random,
     kept_by,
@@ -120,6 +120,23 @@ def test_bad_biographies_are_told_by_line_and_field(tmp_path, row, line):
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(RealmodelsError, match=line):
         read_bios(path, claims=True)
+
+
+def test_people_are_named_in_many_ways(tmp_path):
+    path = tmp_path / "x.jsonl"
+    for text, names in (
+        ('{"subject": "A", "relation": "r", "object": "o"}\n{"subject": "A", "object": "p"}\n', ("A",)),
+        (
+            '{"subject": "A", "question": "q", "answers": ["o"]}\n{"subject": "B", "question": "r", "answers": "o"}\n',
+            ("A", "B"),
+        ),
+        ('{"topic": "C", "output": "", "cat": ["rare", "Asia"], "annotations": null, "input": ""}\n', ("C",)),
+    ):
+        path.write_text(text)
+        assert names_in(path) == names
+    path.write_text('{"question": "q", "answers": ["o"]}\n')
+    with pytest.raises(RealmodelsError, match="no row has a subject"):
+        names_in(path)
 
 
 def test_two_of_one_id_and_names_alone_are_refused(tmp_path):
