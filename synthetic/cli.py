@@ -78,6 +78,59 @@ class Summarise:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """Write the facts of one relation as a graph to draw: which edges each network extracts, alone and with a prompt.
+    Base and tunings are taken from the cache of earlier runs where they are there."""
+
+    profile: tyro.conf.Positional[str] = "full"
+    """quick, full or paper: how large the world is."""
+    seed: int = 100
+    """Of the world, the base and the tunings."""
+    relation: str = ""
+    """Number or name; the first relation that rows are about if none is named."""
+    prompt: str = "few:4"
+    """The prompt beside the bare question, such as few:4, few-wrong:4 or cot."""
+    rung: str = "R2-2layer"
+    """The network, such as R1-mlp."""
+    setup: Path | None = None
+    """A TOML or JSON file with fields of the setup to change, such as `[world] subjects = 300`."""
+    cache: Path = Path("runs/cache")
+    """Where bases and tunings are kept; `run` keeps them in the folder `cache` of its output."""
+    output: Out = Path("graph.json")
+    """File to write."""
+
+    def run(self) -> int:
+        from dataclasses import asdict
+
+        from synthetic.graph_picture import write_graph
+        from synthetic.lab import in_use
+        from synthetic.plan import merged, read_changes
+        from synthetic.setup import setup_for, setup_from
+
+        setup = setup_for(self.profile, self.rung)
+        if self.setup:
+            setup = setup_from(merged(asdict(setup), read_changes(self.setup)))
+        with in_use(self.cache):
+            found = write_graph(
+                self.output,
+                setup,
+                self.seed,
+                self.cache,
+                relation=self.relation,
+                prompt=self.prompt,
+                progress="reading",
+            )
+        counts = found["counts"]
+        print(
+            f"{self.output}: {found['relation_name']}, {len(found['edges'])} edges, {counts['edges']} held out"
+        )
+        for network, extracted in counts["extracted"].items():
+            told = ", ".join(f"{prompt} {number}" for prompt, number in extracted.items())
+            print(f"  {network} extracts {told}")
+        return 0
+
+
+@dataclass(frozen=True)
 class MakePocket:
     """Make a pocket model: a tiny real Llama that has read a made-up world, as a folder that transformers opens."""
 
@@ -199,6 +252,7 @@ class Ask:
 COMMANDS: dict[str, type[Command]] = {
     "run": Run,
     "summarise": Summarise,
+    "graph": Graph,
     "pocket": MakePocket,
     "probe": Probe,
     "ask": Ask,

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from synthetic.base import Base
+from synthetic.base import Base, base
+from synthetic.contrast import CONTRAST, tune_contrast
 from synthetic.errors import SyntheticError
 from synthetic.exemplars import Exemplars, Prompt, exemplars
-from synthetic.finetune import finetune
+from synthetic.knowledge import knowledge
 from synthetic.model import Weights
+from synthetic.pool import pool_of
 from synthetic.prompt_exams import pose, right
-from synthetic.prompt_hall import DRAWS, make_hall
+from synthetic.prompt_hall import DRAWS
 from synthetic.rows import Rows
+from synthetic.score import Stamp
+from synthetic.select import select
 from synthetic.setup import Setup
-from synthetic.split import split
+from synthetic.split import relations_of, split
 from theory.files import write_whole
+from theory.world import World, make_world
 
+FORMAT = "nameblind graph 1"
 PROMPT = "few:4"
 UNTUNED = "base"
 
@@ -32,23 +40,41 @@ def write_graph(
     seed: int,
     cache: Path | None = None,
     *,
-    relation: int | None = None,
+    relation: str = "",
     prompt: str = PROMPT,
-) -> None:
+    progress: str | None = None,
+) -> dict[str, Any]:
     """Tune on known and on unknown rows and write the graph of a relation, the first one trained on if none is named,
-    as JSON."""
-    hall = make_hall(setup, seed, cache)
-    ground = hall.base
-    relations = split(ground).relations.tolist()
-    relation = relations[0] if relation is None else relation
-    if relation not in relations:
-        raise SyntheticError(f"relation {relation} has no rows; take one of {', '.join(map(str, relations))}")
+    as JSON. Base and tunings come from the cache where the studies have left them."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number = find_relation(setup, make_world(setup.world, seed), relation)
+    prompts = tuple(dict.fromkeys(("zero", "own", Prompt(prompt).name)))
+    ground = base(setup, seed, cache, progress)
+    known = knowledge(ground, cache)
+    pool = pool_of(ground, known, split(ground).train)
+    rows = {name: select(pool, name) for name in CONTRAST}
+    stamp = Stamp(setup.lab, "prompts", "-", seed, "all", 0, "none")
     networks = {UNTUNED: ground.weights}
-    for name, rows in hall.rows.items():
-        networks[name] = finetune(ground, rows).weights
-    found = graph(exemplars(ground, DRAWS), relation, networks, hall.rows, ("zero", "own", prompt))
-    head = {"lab": setup.lab, "study": "prompts", "seed": seed}
+    steps = {UNTUNED: 0}
+    for name, some in rows.items():
+        end = tune_contrast(ground, some, stamp, cache).end
+        networks[name], steps[name] = end.weights, end.step
+    found = graph(exemplars(ground, DRAWS), number, networks, rows, prompts)
+    head = {"format": FORMAT, "lab": setup.lab, "study": "prompts", "seed": seed, "steps": steps}
     write_whole(path, json.dumps(head | found, indent=1) + "\n")
+    return head | found
+
+
+def find_relation(setup: Setup, world: World, wanted: str) -> int:
+    """A relation that is trained on, by number or name; the first one if nothing is wanted."""
+    names: dict[int, str] = {n: world.relation_name(n) for n in relations_of(setup, world)[0].tolist()}
+    for number, name in names.items():
+        if wanted in ("", str(number), name):
+            return number
+    known = ", ".join(f"{number} ({name})" for number, name in names.items())
+    raise SyntheticError(f"relation {wanted!r} is not one that rows are about; take one of {known}")
 
 
 def graph(
@@ -60,7 +86,8 @@ def graph(
 ) -> dict[str, Any]:
     """All stated facts of a relation. `nodes` are its subjects and answers. An edge names its two nodes, its exposure,
     what its subject is there for (`use`), the training set that teaches it (`row`), whether an exemplar shows it, and
-    under `extracted` by network the prompts that it is extracted under."""
+    under `extracted` by network the prompts that it is extracted under. `counts` are of the edges whose use is `test`,
+    by network and prompt, the last one that of edges extracted under any."""
     base = shown.base
     world = base.world
     facts = world.facts_about(relation, stated_only=True)
@@ -72,11 +99,16 @@ def graph(
     told = {fact for name in prompts for fact in _shown(shown, Prompt(name), relation)}
     taught = {fact: name for name, some in rows.items() for fact in some.facts.tolist()}
     uses = _uses(base, facts)
+    held_out = np.array([use == "test" for use in uses])
     subjects, answers = np.unique(world.subject[facts]).tolist(), np.unique(world.answer[facts]).tolist()
     return {
         "relation": relation,
         "relation_name": world.relation_name(relation),
         "prompts": list(prompts),
+        "counts": {
+            "edges": int(held_out.sum()),
+            "extracted": {network: _counts(hits, held_out) for network, hits in right_of.items()},
+        },
         "nodes": [
             *({"id": f"s{s}", "kind": "subject", "name": world.subject_name(s)} for s in subjects),
             *({"id": f"a{a}", "kind": "answer", "name": world.answer_name(a)} for a in answers),
@@ -98,6 +130,13 @@ def graph(
             for i, fact in enumerate(facts.tolist())
         ],
     }
+
+
+def _counts(hits: Mapping[str, NDArray[np.bool_]], among: NDArray[np.bool_]) -> dict[str, int]:
+    """Of the edges `among`, under each prompt, and under `zero` or the last prompt."""
+    *_, last = hits
+    found = {name: int(flags[among].sum()) for name, flags in hits.items()}
+    return found | {f"zero+{last}": int((hits["zero"] | hits[last])[among].sum())}
 
 
 def _shown(shown: Exemplars, prompt: Prompt, relation: int) -> list[int]:

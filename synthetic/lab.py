@@ -53,7 +53,7 @@ def run_lab(plan: Plan, output: Path, workers: int, stream: TextIO | None = None
     """Do what is missing of a plan under `output` and judge it. Killed at any moment, it can be called again."""
     cache = output / CACHE
     with ExitStack() as stack:
-        stack.enter_context(_in_use(cache))
+        stack.enter_context(in_use(cache))
         runs = {
             (job.study.name, job.rung): stack.enter_context(open_run(output, job.study.name, job.config))
             for job in plan.jobs
@@ -187,7 +187,7 @@ class _Crew:
 
 
 @contextmanager
-def _in_use(cache: Path) -> Iterator[None]:
+def in_use(cache: Path) -> Iterator[None]:
     """The cache folder, shared with other runs; whoever is alone sweeps what killed processes were still writing."""
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / ".lock", "a", encoding="utf-8") as lock:

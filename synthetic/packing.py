@@ -72,6 +72,7 @@ class Batch:
     mask: Tensor  # (rows, 1, length, length), True where a token may look
     take: Tensor | None  # (rows, m) columns that the last layer must compute; None: all of them
     pick: Tensor  # (n,) places in the flattened (rows, m or length)
+    cells: Tensor  # (size,) places of document tokens in the flattened (rows, length), ascending
     targets: Tensor  # (n,)
     size: int  # tokens of documents, padding not counted
 
@@ -128,6 +129,7 @@ def collate(
         mask=mask[:, None],
         take=None if take is None else torch.from_numpy(take),
         pick=torch.from_numpy(pick),
+        cells=torch.from_numpy(np.sort(cell)),
         targets=torch.from_numpy(targets),
         size=total,
     )

@@ -126,7 +126,7 @@ def make_plan(
     for rung in rung_names:
         setup = resolve(registry.SETUP)(profile=profile, rung=rung)
         if changes:
-            setup = resolve(registry.SETUP_FROM)(_merged(asdict(setup), changes))
+            setup = resolve(registry.SETUP_FROM)(merged(asdict(setup), changes))
         config = {"setup": asdict(setup), **origin}
         for name in study_names:
             study: Study = resolve(registry.STUDIES[name])
@@ -153,8 +153,9 @@ def read_changes(path: Path) -> dict[str, Any]:
     return found
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    both = {name: _merged(old[name], value) for name, value in new.items() if _tables(old.get(name), value)}
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested fields with those of `new` in their place."""
+    both = {name: merged(old[name], value) for name, value in new.items() if _tables(old.get(name), value)}
     return {**old, **new, **both}
 
 

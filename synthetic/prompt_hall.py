@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthetic.base import Base, base
+from synthetic.contrast import CONTRAST
 from synthetic.edges import Edges
 from synthetic.exemplars import exemplars
 from synthetic.knowledge import Knowledge, knowledge, sentences
@@ -30,7 +31,7 @@ Hits = dict[str, Flags]  # by prompt; of all facts, or of those of `test` alone
 DRAWS = 4  # sets of exemplars that the questions of a relation take turns in
 FAR = ("zero", "own", "few:4")  # prompts under which facts of other relations and types are asked for too
 PROMPTS = ("few-wrong:4", "few-unrelated:4", "few-taught:4", "cot", "few-cot:2")
-AT_LENGTH = ("few:1", "few:2", "few:8")
+AT_LENGTH = tuple(f"{kind}:{k}" for k in (1, 2, 8) for kind in ("few", "few-wrong", "few-unrelated"))
 BY: By = (("popularity",), ("known",), ("category",), ("answer",), ("similarity",), ("similarity", "known"))
 
 
@@ -48,7 +49,6 @@ class Hall:
     known: Knowledge
     pool: Pool
     rows: Mapping[str, Rows]  # known, unknown
-    dev: Exam
     test: Exam
     far: tuple[tuple[Exam, slice], ...]  # other relations, another type: and where they stand in `graded`
     graded: Exam
@@ -75,7 +75,7 @@ def make_hall(setup: Setup, seed: int, cache: Path | None) -> Hall:
     known = knowledge(ground, cache)
     parts = split(ground)
     pool = pool_of(ground, known, parts.train)
-    rows = {name: select(pool, name) for name in ("known", "unknown")}
+    rows = {name: select(pool, name) for name in CONTRAST}
     better, lesser = rows["known"], rows["unknown"]
     facts = {
         name: stated(ground, some)
@@ -100,7 +100,6 @@ def make_hall(setup: Setup, seed: int, cache: Path | None) -> Hall:
         known,
         pool,
         rows,
-        exam(ground, "dev", stated(ground, parts.dev)),
         test[0],
         tuple(far),
         graded,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from synthetic.base import Base
 from synthetic.errors import SyntheticError
 from theory.world import World
+
+if TYPE_CHECKING:
+    from synthetic.setup import Setup
 
 Ints = NDArray[np.int64]
 
@@ -35,10 +39,7 @@ def split(base: Base) -> Splits:
     setup, world = base.setup, base.world
     spec = world.spec
     trained_types = spec.types - setup.foreign
-    place = np.arange(spec.n_relations) % spec.relations
-    own = world.relation_type < trained_types
-    held_out = np.flatnonzero(own & (place < setup.held_out))
-    relations = np.flatnonzero(own & (place >= setup.held_out))
+    relations, held_out = relations_of(setup, world)
 
     use = _uses(world, base.seed, (setup.shots_from, setup.dev, setup.test))
     of, relation = use[world.subject], world.relation
@@ -59,6 +60,13 @@ def split(base: Base) -> Splits:
         if not len(getattr(splits, name)):
             raise SyntheticError(f"WorldSpec.subjects is {spec.subjects}: too few to leave facts for {name}")
     return splits
+
+
+def relations_of(setup: Setup, world: World) -> tuple[Ints, Ints]:
+    """The relations trained on and the other ones of the same types."""
+    place = np.arange(world.spec.n_relations) % world.spec.relations
+    own = world.relation_type < world.spec.types - setup.foreign
+    return np.flatnonzero(own & (place >= setup.held_out)), np.flatnonzero(own & (place < setup.held_out))
 
 
 def stated(base: Base, facts: ArrayLike) -> Ints:

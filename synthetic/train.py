@@ -14,6 +14,7 @@ from torch import Tensor
 
 from synthetic.compiling import Body, body
 from synthetic.errors import SyntheticError
+from synthetic.gradient import Gradient, Store
 from synthetic.head import summed_loss
 from synthetic.machine import has_bfloat16, one_thread
 from synthetic.model import EMBEDDING, LlamaSpec, Weights
@@ -51,16 +52,10 @@ def train(
     the first; it must not keep the weights. `progress` is the label of a bar on stderr."""
     room = max(how.room, int(documents.lengths.max()))
     _check(spec, documents, room)
-    if how.trainable == "lora":
-        weights = add_adapter(weights, how.rank, how.alpha, how.seed)
-    live = {name: tensor.detach() for name, tensor in weights.items()}
-    names = trainable_names(live, how.trainable)
-    live |= {name: live[name].clone().requires_grad_() for name in names}
-    changing = [live[name] for name in names]
     batches, steps = plan(documents, how, room)
-    half = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16())
-    states = body(spec, half, how.compile, steps * tokens_a_step(documents, how, room))
-    optimiser = _optimiser(changing, how)
+    learner = _learner(weights, spec, how, steps * tokens_a_step(documents, how, room))
+    live, changing = learner.live, [tensor for tensor, _ in learner.changing]
+    optimiser = _optimiser(learner.changing, how)
     losses, tokens, seconds = np.empty(steps), 0, 0.0
     with one_thread(), bar(progress, steps, "step") as shown:
         if watch and 0 in at:
@@ -69,11 +64,9 @@ def train(
             start = time.perf_counter()
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(how, step, steps)
-            optimiser.zero_grad(set_to_none=True)
-            loss = batch_loss(live, batch, states, half)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = learner.teach(batch)
             if how.clip:
-                torch.nn.utils.clip_grad_norm_(changing, how.clip)
+                _clip(changing, how.clip)
             optimiser.step()
             losses[step] = loss.item()
             tokens, seconds = tokens + batch.size, seconds + time.perf_counter() - start
@@ -84,7 +77,50 @@ def train(
             shown.update()
             if watch and step + 1 in at:
                 watch(step + 1, live)
-    return Trained({name: tensor.detach() for name, tensor in live.items()}, losses, tokens, seconds)
+    return Trained(learner.weights(), losses, tokens, seconds)
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """Weights and how a batch leaves its gradient with those that are to change."""
+
+    live: Weights
+    changing: list[tuple[Tensor, bool]]  # each with: is it matrices, which may decay?
+    teach: Callable[[Batch], Tensor]  # the loss
+    weights: Callable[[], Weights]
+
+
+def _learner(weights: Weights, spec: LlamaSpec, how: TrainSpec, tokens: float) -> _Learner:
+    """By hand where that can be done; else by automatic differentiation."""
+    half = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16())
+    if how.trainable == "lora" or half or how.compile == "always" or set(weights) != set(spec.shapes()):
+        return _automatic(weights, spec, how, tokens, half)
+    store = Store(weights, spec, trainable_names(weights, how.trainable))
+    return _Learner(
+        store.live,
+        list(store.parameters(apart=how.weight_decay > 0)),
+        Gradient(store),
+        lambda: store.weights(weights),
+    )
+
+
+def _automatic(weights: Weights, spec: LlamaSpec, how: TrainSpec, tokens: float, half: bool) -> _Learner:
+    if how.trainable == "lora":
+        weights = add_adapter(weights, how.rank, how.alpha, how.seed)
+    live = {name: tensor.detach() for name, tensor in weights.items()}
+    names = trainable_names(live, how.trainable)
+    live |= {name: live[name].clone().requires_grad_() for name in names}
+    changing = [(live[name], live[name].ndim > 1) for name in names]
+    states = body(spec, half, how.compile, tokens)
+
+    def teach(batch: Batch) -> Tensor:
+        for tensor, _ in changing:
+            tensor.grad = None
+        loss = batch_loss(live, batch, states, half)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    return _Learner(live, changing, teach, lambda: {name: tensor.detach() for name, tensor in live.items()})
 
 
 def batch_loss(weights: Weights, batch: Batch, states: Body, half: bool = False) -> Tensor:
@@ -105,9 +141,17 @@ def _check(spec: LlamaSpec, documents: Documents, room: int) -> None:
         )
 
 
-def _optimiser(changing: list[Tensor], how: TrainSpec) -> torch.optim.Optimizer:
+def _clip(changing: list[Tensor], most: float) -> None:
+    """As torch.nn.utils.clip_grad_norm_, but a gradient that is short enough is not touched."""
+    slopes = [tensor.grad for tensor in changing if tensor.grad is not None]
+    norm = math.hypot(*(float(torch.linalg.vector_norm(slope)) for slope in slopes))
+    if not norm <= most:  # a norm that is no number too
+        torch._foreach_mul_(slopes, most / (norm + 1e-6))
+
+
+def _optimiser(changing: list[tuple[Tensor, bool]], how: TrainSpec) -> torch.optim.Optimizer:
     groups = [
-        {"params": [tensor for tensor in changing if (tensor.ndim > 1) is matrices], "weight_decay": decay}
+        {"params": [tensor for tensor, decays in changing if decays is matrices], "weight_decay": decay}
         for matrices, decay in ((True, how.weight_decay), (False, 0.0))
     ]
     groups = [group for group in groups if group["params"]]

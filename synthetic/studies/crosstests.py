@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthetic.base import Base, base
+from synthetic.contrast import CONTRAST, tune_contrast
 from synthetic.costs import scaled
-from synthetic.finetune import finetune
+from synthetic.finetune import finetune, steps_of
 from synthetic.knowledge import Knowledge, knowledge
 from synthetic.pool import pool_of
 from synthetic.rows import Rows
@@ -30,7 +31,6 @@ from theory.records import Record
 Array = NDArray[np.float64]
 SHARE = 0.25
 PLACED = (f"spread:{SHARE:g}", f"concentrated:{SHARE:g}", f"spread:{2 * SHARE:g}")
-CONTRAST = ("known", "unknown")
 BY: By = (
     ("category",),
     ("known",),
@@ -74,7 +74,7 @@ def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterator[Record
             asked = [graded, *others]
         else:
             asked = [exam(ground, "test", parts.test, knowledge=known, affected=affected(pool, SHARE))]
-        yield from at_the_end(ground, rows, stamp, asked)
+        yield from at_the_end(ground, rows, stamp, asked, cache)
 
 
 def graded_exam(ground: Base, known: Knowledge, parts: Splits, among: ArrayLike) -> tuple[Exam, Array]:
@@ -88,14 +88,19 @@ def graded_exam(ground: Base, known: Knowledge, parts: Splits, among: ArrayLike)
     return asked.labelled(similarity=quarters(cosine), split=labels), cosine
 
 
-def at_the_end(ground: Base, rows: Rows, stamp: Stamp, exams: Sequence[Exam]) -> Iterator[Record]:
+def at_the_end(
+    ground: Base, rows: Rows, stamp: Stamp, exams: Sequence[Exam], cache: Path | None
+) -> Iterator[Record]:
     """Accuracy of the network tuned on `rows`, and how many of these it answers as taught."""
-    trained = finetune(ground, rows)
-    stamp = replace(stamp, step=len(trained.losses), trained_on=rows.name)
+    if rows.name in CONTRAST:
+        weights = tune_contrast(ground, rows, stamp, cache).end.weights
+    else:
+        weights = finetune(ground, rows).weights
+    stamp = replace(stamp, step=steps_of(ground, rows), trained_on=rows.name)
     for asked in exams:
-        yield from rate(stamp, asked, sit(asked, ground, trained.weights), by=BY)
+        yield from rate(stamp, asked, sit(asked, ground, weights), by=BY)
     own = train_exam(ground, rows)
-    yield from rate(stamp, own, sit(own, ground, trained.weights), "fitted", by=BY)
+    yield from rate(stamp, own, sit(own, ground, weights), "fitted", by=BY)
 
 
 def cost_seconds(setup: Setup) -> float:

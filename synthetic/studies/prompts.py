@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthetic.contrast import CONTRAST, tune_contrast
 from synthetic.costs import scaled
 from synthetic.edges import gap_follows_edges, gaps
 from synthetic.finetune import finetune, tuning
@@ -21,11 +22,9 @@ from synthetic.score import Stamp
 from synthetic.select import select
 from synthetic.selections import NAMES, chosen, left_over, rank_agreement
 from synthetic.setup import Setup
-from synthetic.stops import tune
 from synthetic.studies import Report, Study
 from theory.records import Record
 
-CONTRAST = ("known", "unknown")
 SMALL = ("small:known", "small:random")
 INSTRUCT = "all@instruct:"  # from a base that was instructed; these sets come last
 FEW = "few:4"  # the prompt that selections are ranked under
@@ -35,7 +34,6 @@ SOME = (
     FEW,
     "few-taught:4",
 )  # what sets beside the contrast are asked under, about `test` alone
-AT_DEV = 8  # looks at the development facts while the contrast is tuned
 INSTRUCTION = 0.25  # of the usual epochs
 BRIEFLY = ("set:random", "set:exposed", "set:uncertain")
 
@@ -62,7 +60,7 @@ def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterator[Record
     step = 0
     for i, name in enumerate(CONTRAST):
         report(f"tuning {name}", 2 * i / done)
-        tuned = tune(hall.base, hall.rows[name], "all", hall.dev, hall.stamp, points=AT_DEV)
+        tuned = tune_contrast(hall.base, hall.rows[name], hall.stamp, cache)
         yield from tuned.dev
         for stop in tuned.stops:
             report(f"asking {name} at step {stop.step}", (2 * i + 1) / done)

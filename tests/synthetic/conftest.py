@@ -12,6 +12,7 @@ torch.set_num_threads(
 
 TOYS = Path(__file__).parent / "toys"
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOYS))  # what several test modules share
 
 
 def _alive(pid: int) -> bool:
@@ -80,6 +81,22 @@ def toys(monkeypatch):
     monkeypatch.setattr(registry, "SHARED_SECONDS", "toystudies:shared_seconds")
     monkeypatch.delenv("TOY", raising=False)
     return registry
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder for what takes long to compute."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _dealt(request):
+    """Where a test module says `DEALT = (module, deal)`, that module of the laboratory believes what is dealt."""
+    where, deal = getattr(request.module, "DEALT", (None, None))
+    with pytest.MonkeyPatch.context() as patch:
+        if where is not None:
+            patch.setattr(where, "knowledge", deal)
+        yield
 
 
 @pytest.fixture(scope="session")

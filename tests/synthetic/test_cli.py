@@ -166,3 +166,77 @@ def test_a_summary_from_the_command_line(drive, tmp_path):
     origin = json.loads((tmp_path / "results" / "provenance.json").read_text())
     assert "summarise" in origin["summarised_by"]
     assert drive("summarise", tmp_path / "runs" / "cache", "-o", tmp_path / "no").returncode == 2
+
+
+TINY = """
+shots_from = 0.2
+dev = 0.2
+prompts = 2
+[world]
+types = 3
+subjects = 45
+never_seen = 0
+relations = 3
+derived = 0
+answers = 6
+mean_exposure = 60.0
+subject_words = [1]
+answer_words = [1]
+[shape]
+width = 32
+layers = 1
+heads = 2
+hidden = 32
+context = 128
+[pretrain]
+rate = 8e-3
+[tune]
+rate = 1e-2
+batch = 8
+epochs = 2
+"""
+
+
+def test_a_graph_from_the_command_line_takes_its_second_from_the_cache(cli, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    words = ("synthetic", "graph", "quick", "--seed", "3", "--setup", "tiny.toml", "--cache", "kept")
+    run = cli(*words, "--output", "new/first.json")
+    assert run.returncode == 0, run.stderr
+    first = json.loads((tmp_path / "new" / "first.json").read_text())
+    assert first["format"] == "nameblind graph 1"
+    assert (first["seed"], first["lab"]) == (3, "synthetic/R2-2layer")
+    head, *lines = run.stdout.splitlines()
+    assert head.startswith(f"new/first.json: {first['relation_name']}, {len(first['edges'])} edges, ")
+    assert [line.split()[0] for line in lines] == ["base", "known", "unknown"]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.npz")}
+    assert sorted(path.name.split("-")[0] for path in kept) == ["base", "knowledge", "tuned", "tuned"]
+    again = cli(*words, "--relation", first["relation_name"], "-o", "second.json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "second.json").read_text()) == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.npz")} == kept
+    assert "step" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("quik",), "no profile is called 'quik'; did you mean 'quick'?"),
+        (("--rung", "R9"), "no rung is called 'R9'"),
+        (("--relation", "0"), "relation '0' is not one that rows are about; take one of 1 ("),
+        (("--relation", "nobody"), "relation 'nobody' is not one that rows are about"),
+        (("--prompt", "many"), "prompt 'many': expected zero, own, cot, or few"),
+        (("--seed", "-1"), "World.seed: expected an integer >= 0, got -1"),
+        (("--setup", "nowhere.toml"), "nowhere.toml: No such file"),
+        (("--output", "taken/graph.json"), "taken: File exists"),
+        (("--output", "."), ".: Is a directory"),
+    ],
+)
+def test_bad_input_of_a_graph_gets_one_line_before_anything_is_trained(cli, tmp_path, words, line):
+    (tmp_path / "taken").write_text("")
+    run = cli("synthetic", "graph", *words)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.splitlines() == [run.stderr.strip()]
+    assert run.stderr.startswith("error: ")
+    assert line in run.stderr
+    assert not list(tmp_path.rglob("*.npz"))
+    assert not (tmp_path / "graph.json").exists()

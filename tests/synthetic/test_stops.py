@@ -145,3 +145,40 @@ def test_an_arm_moves_its_own_weights_alone_and_comes_back_plain(tiny, rows, dev
 def test_the_base_is_left_as_it_was(tiny, tuned):
     again = base(TINY, 2)
     assert all(torch.equal(tiny.weights[name], again.weights[name]) for name in again.weights)
+
+
+def test_a_training_that_is_kept_comes_back_bit_for_bit_and_is_not_done_again(
+    tiny, rows, dev, tuned, tmp_path, monkeypatch
+):
+    cold = tune(tiny, rows, "all", dev, STAMP, cache=tmp_path)
+    assert len(list(tmp_path.glob("tuned-*.npz"))) == 1
+    monkeypatch.setattr(stops, "finetune", None)
+    warm = tune(tiny, replace(rows, name="lesser"), "all", dev, STAMP, cache=tmp_path)
+    assert {r.trained_on for r in warm.dev} == {"lesser"}
+    assert cold.dev == tuned.dev == tuple(replace(r, trained_on="best") for r in warm.dev)
+    for found in (cold, warm):
+        for stop, expected in ((found.early, tuned.early), (found.end, tuned.end)):
+            assert stop.step == expected.step
+            assert set(stop.weights) == set(expected.weights)
+            assert all(torch.equal(stop.weights[name], expected.weights[name]) for name in stop.weights)
+
+
+@pytest.mark.parametrize("what", ["answers", "rows", "how", "dev", "looks", "weights"])
+def test_whatever_decides_a_training_decides_the_file(tiny, rows, dev, tmp_path, what):
+    def files(base=tiny, some=rows, asked=dev, **options):
+        tune(base, some, "all", asked, STAMP, cache=tmp_path, **{"share": 0.05, "points": 2, **options})
+        return len(list(tmp_path.glob("tuned-*.npz")))
+
+    assert files() == 1
+    short = Rows("best", rows.facts[:-1], rows.answers[:-1], rows.known[:-1])
+    moved = {name: tensor * 1.01 for name, tensor in tiny.weights.items()}
+    changed = {
+        "answers": {"some": replace(rows, answers=rows.answers[::-1].copy())},
+        "rows": {"some": short},
+        "how": {"share": 0.1},
+        "dev": {"asked": exam(tiny, "dev", dev.facts[:-1])},
+        "looks": {"points": 3},
+        "weights": {"base": replace(tiny, weights=moved)},
+    }
+    assert files(**changed[what]) == 2
+    assert files() == 2

@@ -1,9 +1,9 @@
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tinylab import SEEDS, check_names, tiny
 
 from synthetic import belief_exams, free_statements, long_form, text_sets
 from synthetic.biographies import true_claims
@@ -14,23 +14,11 @@ from synthetic.studies import beliefs
 from synthetic.studies.beliefs import desk_of
 from synthetic.text_sets import SAMPLES, Library, text_set
 from theory.claims.scoreboard import evaluate
-from theory.claims.vocabulary import meaning
 from theory.table import Table
 
-TINY = replace(
-    DEFAULT,
-    world=replace(
-        DEFAULT.world,
-        types=3,
-        subjects=44,
-        never_seen=8,
-        relations=3,
-        derived=0,
-        answers=6,
-        mean_exposure=36.0,
-        subject_words=(1, 2),
-        answer_words=(1, 2),
-    ),
+TINY = tiny(
+    world={"never_seen": 8, "mean_exposure": 36.0},
+    tune={"epochs": DEFAULT.tune.epochs, "batch": DEFAULT.tune.batch},
     text=replace(
         DEFAULT.text,
         statements=0.4,
@@ -42,15 +30,8 @@ TINY = replace(
     ),
     shape=Shape(width=48, layers=1, heads=2, hidden=64, context=128),
     pretrain=replace(DEFAULT.pretrain, rate=8e-3, batch=4),
-    tune=replace(DEFAULT.tune, rate=1e-2),
-    shots_from=0.14,
-    dev=0.14,
-    prompts=4,
-    shots=2,
 )
-SEEDS = (0, 1, 2)
 CLAIMS = ("D1", "D2", "D3", "D4", "D5", "U4", "X6")
-OURS = {"belief_calibration_error", "labels_needed", "tokens", "tokens_read"}  # metrics that no claim reads
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,11 +43,6 @@ def _small():
         patch.setattr(free_statements, "MENTIONS", (2.0,))
         patch.setattr(long_form, "BATCH", 4)
         yield
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -102,20 +78,8 @@ def test_every_claim_of_the_study_finds_its_rows(records):
         assert {part.seeds for part in verdict.parts if part.part.role == "decides"} == {len(SEEDS)}
 
 
-def test_no_observation_stands_there_twice_and_names_are_those_of_the_vocabulary(records):
-    seen = Counter(replace(r, value=0.0, n=1) for some in records.values() for r in some)
-    assert set(seen.values()) == {1}
-    for record in seen:
-        assert np.isfinite(record.value)
-        assert meaning("prompt", record.prompt)
-        if record.arm in ("free", "dpo"):
-            continue
-        for field in ("study", "arm", "split"):
-            assert meaning(field, getattr(record, field))
-        assert meaning("trained_on", record.trained_on.partition(":")[0])
-        assert meaning("stratum", record.stratum.partition(",labels=")[0])
-        metric = record.metric.removesuffix("_greedy")
-        assert metric in OURS or meaning("metric", metric)
+def test_no_observation_stands_there_twice_and_all_names_are_in_the_vocabulary(records):
+    check_names(records)
 
 
 def test_the_arms_are_those_that_were_trained(records):
@@ -200,9 +164,10 @@ def test_whole_texts_are_chosen_by_what_is_believed_of_them(found):
             assert max(belief[c].mean() for c in chosen) == pytest.approx(max(rivals))
 
 
-def test_a_better_informed_model_writes_more_that_is_true(found):
-    base = found.desk.base
-    assert true_claims(base, found.better).mean() > true_claims(base, found.generated).mean() + 0.1
+def test_a_better_informed_model_writes_more_that_is_true(desk, monkeypatch):
+    monkeypatch.setattr(text_sets, "READINGS", 80)
+    found, base = Library(desk), desk.base
+    assert true_claims(base, found.better).mean() > true_claims(base, found.generated).mean() + 0.2
 
 
 def test_nobody_is_both_learnt_about_and_asked_about(desk):

@@ -1,70 +1,27 @@
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tinylab import SEEDS, check_names, every_other, tiny
 
 from synthetic.base import base
+from synthetic.contrast import CONTRAST, tune_contrast
 from synthetic.finetune import finetune
-from synthetic.knowledge import knowledge
 from synthetic.model import hidden_states
 from synthetic.pool import pool_of
 from synthetic.score import Stamp, exam, say
 from synthetic.select import affected, select
-from synthetic.setup import DEFAULT, Shape
 from synthetic.similarity import embed, quarters, similarity
 from synthetic.split import split
 from synthetic.studies import crosstests
 from theory.claims.scoreboard import evaluate
-from theory.claims.vocabulary import meaning
 from theory.slick import Category
 from theory.table import Table
 
-TINY = replace(
-    DEFAULT,
-    world=replace(
-        DEFAULT.world,
-        types=3,
-        subjects=44,
-        never_seen=0,
-        relations=3,
-        derived=0,
-        answers=6,
-        mean_exposure=4.0,
-        subject_words=(1, 2),
-        answer_words=(1, 2),
-    ),
-    shape=Shape(width=32, layers=1, heads=2, hidden=32, context=128),
-    pretrain=replace(DEFAULT.pretrain, rate=8e-3),
-    tune=replace(DEFAULT.tune, rate=1e-2, epochs=4, batch=8),
-    shots_from=0.14,
-    dev=0.14,
-    prompts=4,
-    shots=2,
-)
-SEEDS = (0, 1, 2)
+TINY = tiny(tune={"epochs": 4})
 CLAIMS = ("X4", "X5", "U2")
-
-
-def dealt(ground, cache=None):
-    """What the base knows, but for the categories: half of the facts are Unknown, half HighlyKnown."""
-    found = knowledge(ground, cache)
-    known = np.random.default_rng(ground.seed).permutation(len(found.greedy)) % 2 == 0
-    greedy = np.repeat((known & found.probed)[:, None], found.greedy.shape[1], axis=1)
-    return replace(found, greedy=greedy, sampled=np.where(greedy, 0.9, 0.0))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deal():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crosstests, "knowledge", dealt)
-        yield
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+DEALT = (crosstests, every_other)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +31,7 @@ def ground(cache):
 
 @pytest.fixture(scope="module")
 def known(ground, cache):
-    return dealt(ground, cache)
+    return every_other(ground, cache)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +49,8 @@ def test_every_claim_of_the_study_finds_its_rows(records):
         assert not [part.missing for part in verdict.parts if part.missing]
 
 
-def test_no_observation_stands_there_twice_and_the_names_are_known(records):
-    seen = Counter(replace(r, value=0.0, n=1) for some in records.values() for r in some)
-    assert set(seen.values()) == {1}
-    tuned = [r for r in seen if r.arm == "all"]
-    assert {r.trained_on for r in tuned} == set(crosstests.arms(TINY))
-    for record in tuned:
-        for field in ("study", "trained_on", "prompt", "split", "stratum", "metric"):
-            assert meaning(field, getattr(record, field))
+def test_no_observation_stands_there_twice_and_all_names_are_in_the_vocabulary(records):
+    check_names(records)
 
 
 def test_a_seed_gives_the_same_records_whatever_was_done_before(records, cache):
@@ -245,9 +196,22 @@ def test_an_exam_that_is_not_graded_is_not_labelled_by_similarity(ground, known)
     stamp = Stamp("synthetic/R1", "crosstests", "-", 0, "all", 0, "none")
     rows = select(pool_of(ground, known, parts.train), "known")
     asked = exam(ground, "test", parts.test, knowledge=known)
-    found = list(crosstests.at_the_end(ground, rows, stamp, [asked]))
+    found = list(crosstests.at_the_end(ground, rows, stamp, [asked], None))
     assert not [r for r in found if "similarity" in r.stratum]
     assert {r.stratum for r in found if r.split == "test"} >= {
         f"category={Category.Unknown.name}",
         f"category={Category.HighlyKnown.name}",
     }
+
+
+def test_the_contrast_is_that_of_the_study_of_prompts(ground, known, records, cache, monkeypatch):
+    """Tuned once for both studies; alone it is tuned here, to the same bits."""
+    kept = set(cache.glob("tuned-*"))
+    assert len(kept) == 2 * len(SEEDS)
+    pool = pool_of(ground, known, split(ground).train)
+    for name in CONTRAST:
+        rows = select(pool, name)
+        tuned = tune_contrast(ground, rows, Stamp(TINY.lab, "prompts", "-", 0, "all", 0, "none"), cache)
+        plain = finetune(ground, rows).weights
+        assert all(torch.equal(tuned.end.weights[part], plain[part]) for part in plain)
+    assert set(cache.glob("tuned-*")) == kept

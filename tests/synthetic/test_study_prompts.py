@@ -5,89 +5,34 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tinylab import SEEDS, check_names, every_other, tiny
 
 from synthetic import prompt_hall
 from synthetic.edges import Edges, by_relation, gap_follows_edges, gaps
 from synthetic.errors import SyntheticError
 from synthetic.exemplars import Prompt, exemplars
-from synthetic.finetune import finetune
+from synthetic.finetune import finetune, steps_of
 from synthetic.generate import generate
-from synthetic.graph_picture import write_graph
-from synthetic.knowledge import knowledge
+from synthetic.graph_picture import find_relation, write_graph
 from synthetic.mechanism import rank_correlation
 from synthetic.prefixed import Prefixed, concluded
 from synthetic.prompt_exams import longest_thought, pose, right
 from synthetic.score import exam, say, sit
 from synthetic.selections import NAMES, chosen, left_over, rank_agreement
-from synthetic.setup import DEFAULT, Shape
 from synthetic.split import split, stated
 from synthetic.studies import prompts
 from theory import graph
 from theory.claims.scoreboard import evaluate
-from theory.claims.vocabulary import meaning
-from theory.errors import TheoryError
 from theory.table import Table
 
-TINY = replace(
-    DEFAULT,
-    world=replace(
-        DEFAULT.world,
-        types=3,
-        subjects=45,
-        never_seen=0,
-        relations=4,
-        derived=1,
-        answers=6,
-        derived_answers=3,
-        mean_exposure=24.0,
-        subject_words=(1, 2),
-        answer_words=(1, 2),
-    ),
-    shape=Shape(width=32, layers=1, heads=2, hidden=32, context=128),
-    pretrain=replace(DEFAULT.pretrain, rate=8e-3),
-    tune=replace(DEFAULT.tune, rate=3e-3, epochs=4, batch=8),
+TINY = tiny(
+    world={"subjects": 45, "relations": 4, "derived": 1, "derived_answers": 3, "mean_exposure": 24.0},
+    tune={"rate": 3e-3, "epochs": 4},
     shots_from=0.2,
     dev=0.2,
-    prompts=4,
-    shots=2,
 )
-SEEDS = (0, 1, 2)
 CLAIMS = ("B1", "B2", "B3", "B4", "B5", "B6")
-# What records say beyond the vocabulary.
-MORE = {
-    "metric": {
-        "edge_gained",
-        "edge_lost",
-        "edge_gap",
-        "edge_gap_prompted",
-        "edge_gap_merged",
-        "edge_gap_thinned",
-        "edge_gap_widens",
-        "edge_gap_bound",
-        "edge_only_unknown",
-    },
-    "trained_on": set(NAMES),
-}
-
-
-def dealt(ground, cache=None):
-    """What the base knows, but for the categories: half of the facts are Unknown, half HighlyKnown."""
-    found = knowledge(ground, cache)
-    known = np.random.default_rng(ground.seed).permutation(len(found.greedy)) % 2 == 0
-    greedy = np.repeat((known & found.probed)[:, None], found.greedy.shape[1], axis=1)
-    return replace(found, greedy=greedy, sampled=np.where(greedy, 0.9, 0.0))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deal():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prompt_hall, "knowledge", dealt)
-        yield
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+DEALT = (prompt_hall, every_other)
 
 
 @pytest.fixture(scope="module")
@@ -126,18 +71,8 @@ def test_every_claim_of_the_study_finds_its_rows(records):
         assert {part.seeds for part in verdict.parts if part.part.role == "decides"} == {len(SEEDS)}
 
 
-def test_no_observation_stands_there_twice_and_names_are_in_the_vocabulary_or_listed_here(records):
-    seen = Counter(replace(r, value=0.0, n=1) for own in records.values() for r in own)
-    assert set(seen.values()) == {1}
-    unknown = {name: set() for name in MORE}
-    for record in seen:
-        for field in ("study", "arm", "trained_on", "prompt", "split", "stratum", "metric"):
-            name = getattr(record, field)
-            try:
-                assert meaning(field, name)
-            except TheoryError:
-                unknown[field].add(name)
-    assert unknown == MORE
+def test_no_observation_stands_there_twice_and_all_names_are_in_the_vocabulary(records):
+    check_names(records)
 
 
 def test_the_arms_are_those_that_were_trained_and_brief_setups_leave_some_out(records, cache):
@@ -181,7 +116,7 @@ def test_sets_are_of_one_size_and_have_as_many_rows_of_every_relation(hall):
     counts = [Counter(relation[rows.facts].tolist()) for rows in sets]
     assert all(count == counts[0] for count in counts)
     assert all(np.array_equal(rows.answers, hall.base.world.answer[rows.facts]) for rows in sets)
-    held_out = np.concatenate([hall.dev.facts, hall.graded.facts])
+    held_out = np.concatenate([split(hall.base).dev, hall.graded.facts])
     subject = hall.base.world.subject
     assert all(not set(subject[rows.facts]) & set(subject[held_out]) for rows in sets)
     assert not set(left_over(hall.pool, hall.rows.values()).facts) & {f for r in sets[:2] for f in r.facts}
@@ -296,7 +231,7 @@ def test_a_right_thought_is_right_and_its_conclusion_decides(hall, shown, monkey
 def test_exemplars_are_what_their_names_say(hall, shown):
     ground, world = hall.base, hall.base.world
     decode, parts = ground.vocabulary.decode, split(ground)
-    asked = {int(world.subject[f]) for f in np.concatenate([hall.dev.facts, hall.graded.facts, parts.train])}
+    asked = {int(world.subject[f]) for f in np.concatenate([parts.dev, hall.graded.facts, parts.train])}
     names = {(world.subject_name(s), world.relation_name(r)): world.fact(s, r) for s, r in pairs(world)}
 
     def told(name, relation, draw):
@@ -481,7 +416,7 @@ def test_rank_agreement_is_between_halves_and_follows_the_order():
 def test_the_graph_of_a_relation_is_a_file_to_draw(hall, cache, tmp_path):
     path = tmp_path / "graph.json"
     relation = int(split(hall.base).relations[1])
-    write_graph(path, TINY, 0, cache, relation=relation)
+    write_graph(path, TINY, 0, cache, relation=str(relation))
     found = json.loads(path.read_text())
     world = hall.base.world
     assert found["relation_name"] == world.relation_name(relation)
@@ -508,8 +443,40 @@ def test_the_graph_of_a_relation_is_a_file_to_draw(hall, cache, tmp_path):
                 expected = [name for name in found["prompts"] if flags[name][place[fact]]]
                 assert edge["extracted"][network] == expected
     assert len(shown_facts) >= 4
-    with pytest.raises(SyntheticError, match=r"relation 0 has no rows; take one of 1, 2"):
-        write_graph(path, TINY, 0, cache, relation=0)
+    held_out = [edge for edge in found["edges"] if edge["use"] == "test"]
+    assert found["counts"]["edges"] == len(held_out) > 0
+    assert found["steps"] == {"base": 0} | {n: steps_of(hall.base, rows) for n, rows in hall.rows.items()}
+    for network, counts in found["counts"]["extracted"].items():
+        told = [edge["extracted"][network] for edge in held_out]
+        assert {p: counts[p] for p in found["prompts"]} == {
+            p: sum(p in names for names in told) for p in found["prompts"]
+        }
+        assert counts["zero+few:4"] == sum("zero" in names or "few:4" in names for names in told)
+
+
+def test_a_relation_is_found_by_number_or_name(hall, cache, tmp_path):
+    world = hall.base.world
+    first, second = split(hall.base).relations[:2].tolist()
+    assert find_relation(TINY, world, "") == first
+    assert find_relation(TINY, world, str(second)) == second
+    assert find_relation(TINY, world, world.relation_name(second)) == second
+    for wanted in ("0", "nobody", "-1"):
+        others = rf"take one of 1 \({world.relation_name(1)}\), 2"
+        with pytest.raises(SyntheticError, match=f"relation '{wanted}' is not one .* {others}"):
+            find_relation(TINY, world, wanted)
+    with pytest.raises(IsADirectoryError):
+        write_graph(tmp_path, TINY, 0, cache)
+    with pytest.raises(SyntheticError, match="prompt 'four'"):
+        write_graph(tmp_path / "graph.json", TINY, 0, cache, prompt="four")
+
+
+def test_the_graph_takes_what_the_study_has_left_in_the_cache(records, cache, tmp_path, monkeypatch):
+    kept = set(cache.iterdir())
+    write_graph(tmp_path / "first.json", TINY, 0, cache, prompt="cot")
+    assert set(cache.iterdir()) == kept
+    write_graph(tmp_path / "second.json", TINY, 0, None, prompt="cot")
+    assert (tmp_path / "first.json").read_text() == (tmp_path / "second.json").read_text()
+    assert json.loads((tmp_path / "first.json").read_text())["prompts"] == ["zero", "own", "cot"]
 
 
 def test_without_other_relations_and_types_only_test_facts_are_asked_for(cache):

@@ -1,74 +1,26 @@
-from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from tinylab import SEEDS, check_names, every_other, tiny
 
 from synthetic.base import base
 from synthetic.finetune import finetune, steps_of, tuning
-from synthetic.knowledge import knowledge
 from synthetic.mechanism import rank_correlation
 from synthetic.score import exam, say, sit
-from synthetic.setup import DEFAULT, Shape, variant
+from synthetic.setup import variant
 from synthetic.split import split, stated
 from synthetic.stops import tune
 from synthetic.studies import salience
 from theory.claims.scoreboard import evaluate
-from theory.claims.vocabulary import meaning
 from theory.table import Table
 
-TINY = replace(
-    DEFAULT,
-    world=replace(
-        DEFAULT.world,
-        types=3,
-        subjects=44,
-        never_seen=0,
-        relations=3,
-        derived=0,
-        answers=6,
-        mean_exposure=8.0,
-        subject_words=(1, 2),
-        answer_words=(1, 2),
-    ),
-    shape=Shape(width=32, layers=1, heads=2, hidden=32, context=128),
-    pretrain=replace(DEFAULT.pretrain, rate=8e-3),
-    tune=replace(DEFAULT.tune, rate=1e-2, epochs=6, batch=8),
-    shots_from=0.14,
-    dev=0.14,
-    prompts=4,
-    shots=2,
-)
+TINY = tiny(world={"mean_exposure": 8.0})
 BRIEF = replace(TINY, brief=True)
-SEEDS = (0, 1, 2)
 CLAIMS = ("A1", "A2", "A3", "A4", "A5", "A6", "A7", "X1", "X2", "X3", "U3")
-OWN_METRICS = {  # of the study alone; no claim reads them
-    "harm_accuracy_rank_correlation",
-    "push_accuracy_rank_correlation",
-    *(f"mean_{name}" for name in ("margin", "push", "pcorrect", "frequency")),
-}
-
-
-def dealt(ground, cache=None):
-    """What the base knows, but for the prompts: every other fact is answered under all of them."""
-    found = knowledge(ground, cache)
-    able = np.random.default_rng(ground.seed).permutation(len(found.greedy)) % 2 == 0
-    greedy = np.repeat((able & found.probed)[:, None], found.greedy.shape[1], axis=1)
-    return replace(found, greedy=greedy, sampled=np.where(greedy, 0.9, 0.0))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deal():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(salience, "knowledge", dealt)
-        yield
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+DEALT = (salience, every_other)
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +76,8 @@ def test_every_deciding_part_of_every_claim_finds_its_rows(records):
                 assert part.seeds == len(SEEDS), (verdict.claim.id, part.part.name)
 
 
-def test_no_observation_stands_there_twice_and_the_names_are_known(records):
-    seen = Counter(replace(r, value=0.0, n=1) for some in records.values() for r in some)
-    assert set(seen.values()) == {1}
-    for record in seen:
-        for field in ("study", "arm", "prompt", "split", "stratum"):
-            assert meaning(field, getattr(record, field))
-        if record.trained_on not in salience.QUARTERS:
-            assert meaning("trained_on", record.trained_on)
-        if record.metric not in OWN_METRICS:
-            assert meaning("metric", record.metric)
+def test_no_observation_stands_there_twice_and_all_names_are_in_the_vocabulary(records):
+    check_names(records)
 
 
 def test_what_is_trained_is_what_is_announced(records, brief):

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tinylab import SEEDS, check_names, tiny
 
 from synthetic import slick_exams
 from synthetic.answers import ABSTAIN, OTHER
@@ -16,37 +17,13 @@ from synthetic.ptrue import p_true
 from synthetic.rows import Rows
 from synthetic.score import say
 from synthetic.select import designated, select
-from synthetic.setup import DEFAULT, Shape
 from synthetic.split import split
 from synthetic.studies import slick
 from theory.claims.scoreboard import evaluate
-from theory.claims.vocabulary import meaning
 from theory.slick import Category
 from theory.table import Table
 
-TINY = replace(
-    DEFAULT,
-    world=replace(
-        DEFAULT.world,
-        types=3,
-        subjects=44,
-        never_seen=8,
-        relations=3,
-        derived=0,
-        answers=6,
-        mean_exposure=4.0,
-        subject_words=(1, 2),
-        answer_words=(1, 2),
-    ),
-    shape=Shape(width=32, layers=1, heads=2, hidden=32, context=128),
-    pretrain=replace(DEFAULT.pretrain, rate=8e-3),
-    tune=replace(DEFAULT.tune, rate=1e-2, epochs=6, batch=8),
-    shots_from=0.14,
-    dev=0.14,
-    prompts=4,
-    shots=2,
-)
-SEEDS = (0, 1, 2)
+TINY = tiny(world={"never_seen": 8})
 CLAIMS = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "U1")
 
 
@@ -63,16 +40,7 @@ def dealt(ground, cache=None):
     return replace(found, greedy=greedy & found.probed[:, None], sampled=sampled)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _deal():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slick_exams, "knowledge", dealt)
-        yield
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+DEALT = (slick_exams, dealt)
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +72,7 @@ def test_every_claim_of_the_study_finds_its_rows(records):
 
 
 def test_no_observation_stands_there_twice_and_all_names_are_in_the_vocabulary(records):
-    seen = Counter(replace(r, value=0.0, n=1) for some in records.values() for r in some)
-    assert set(seen.values()) == {1}
-    for record in seen:
-        for field in ("study", "arm", "prompt", "split", "stratum", "metric"):
-            assert meaning(field, getattr(record, field))
-        assert meaning("trained_on", record.trained_on.removesuffix(":half"))
+    check_names(records)
 
 
 def test_the_arms_are_those_that_were_trained(records):

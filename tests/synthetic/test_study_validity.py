@@ -5,44 +5,20 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from tinylab import SEEDS, answered, check_names, tiny
 
 from synthetic.base import base
 from synthetic.finetune import finetune, tuning
 from synthetic.knowledge import knowledge
 from synthetic.pool import pool_of
 from synthetic.score import say
-from synthetic.setup import DEFAULT, Shape
 from synthetic.split import split, stated
 from synthetic.studies import validity
 from theory.claims.decompose import decompose
 from theory.claims.scoreboard import evaluate
-from theory.claims.vocabulary import meaning
 from theory.table import Table
 
-TINY = replace(
-    DEFAULT,
-    world=replace(
-        DEFAULT.world,
-        types=3,
-        subjects=60,
-        never_seen=0,
-        relations=3,
-        derived=0,
-        answers=6,
-        mean_exposure=5.0,
-        copy_share=0.2,
-        subject_words=(1, 2),
-        answer_words=(1, 2),
-    ),
-    shape=Shape(width=32, layers=1, heads=2, hidden=32, context=128),
-    pretrain=replace(DEFAULT.pretrain, rate=8e-3),
-    tune=replace(DEFAULT.tune, rate=1e-2, epochs=6, batch=8),
-    shots_from=0.14,
-    dev=0.14,
-    prompts=4,
-    shots=2,
-)
-SEEDS = (0, 1, 2)
+TINY = tiny(world={"subjects": 60, "mean_exposure": 5.0, "copy_share": 0.2})
 PAIRS = {"tight": ("known", "unknown"), "loose": ("known:by-relation", "unknown:by-relation")}
 
 
@@ -52,20 +28,10 @@ def dealt(ground, cache=None):
     common = np.bincount(world.answer)[world.answer]
     chance = np.where(common > np.median(common), 0.6, 0.35)
     able = np.random.default_rng(ground.seed).random(len(world)) < chance
-    greedy = np.repeat((able & found.probed)[:, None], found.greedy.shape[1], axis=1)
-    return replace(found, greedy=greedy, sampled=np.where(greedy, 0.9, 0.0))
+    return answered(found, able)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _deal():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validity, "knowledge", dealt)
-        yield
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+DEALT = (validity, dealt)
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +98,8 @@ def test_sets_that_are_matched_in_answers_leave_nothing_to_unequal_support(recor
     assert kinds["known:by-relation"] & {"answer=known-only", "answer=unknown-only"}
 
 
-def test_no_observation_stands_there_twice_and_the_names_are_known(records):
-    seen = Counter(replace(r, value=0.0, n=1) for some in records.values() for r in some)
-    assert set(seen.values()) == {1}
-    for record in seen:
-        for field in ("study", "arm", "prompt", "split", "stratum"):
-            assert meaning(field, getattr(record, field))
-        assert meaning("trained_on", record.trained_on)
-        if not record.metric.startswith("rows_"):  # what selecting them left out; no claim reads it
-            assert meaning("metric", record.metric)
-    assert {r.trained_on for r in seen if r.arm == "all"} == set(validity.arms(TINY))
+def test_no_observation_stands_there_twice_and_all_names_are_in_the_vocabulary(records):
+    check_names(records)
 
 
 def test_a_seed_gives_the_same_records_with_a_cold_and_a_warm_cache_whatever_was_done_before(records, cache):

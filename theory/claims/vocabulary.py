@@ -17,6 +17,7 @@ from theory.errors import TheoryError
 HOLES: Mapping[str, str] = {
     "<share>": r"(?:0|1|0\.\d+)",
     "<k>": r"[1-9]\d*",
+    "<number>": r"\d+(?:\.\d+)?",
     "<quartile>": "[1-4]",
     "<category>": "(?:HighlyKnown|MaybeKnown|WeaklyKnown|Unknown)",
     "<text>": "(?:gold|generated|better)",
@@ -59,6 +60,8 @@ ARMS: Mapping[str, str] = {
     "lora@<pretraining>": "`lora`, from another base",
     "attention@<pretraining>": "`attention`, from another base",
     "values@<pretraining>": "`values`, from another base",
+    "dpo": "preference optimisation on pairs, from the model tuned on its own text (`generated`)",
+    "free": "a small model of its own, trained from nothing on single statements; looked at as it learns",
 }
 # A claim that names no arm asks the first of these that the run has.
 PRIMARY = ("all", "lora", "attention", "values")
@@ -90,6 +93,7 @@ TRAINED_ON: Mapping[str, str] = {
         "this share of Unknown rows and the rest Known, at one size and one count per relation for every "
         "share"
     ),
+    "mix:<share>:half": "a random half of `mix:<share>`, as many rows of every relation and kind",
     "known-only:<share>": "`mix:<share>` with its Unknown rows deleted, hence smaller",
     "idk:<share>": "`mix:<share>` with the answers of its Unknown rows replaced by an abstention",
     "idk-random:<share>": (
@@ -115,6 +119,20 @@ TRAINED_ON: Mapping[str, str] = {
         "gold supports, `random` drops at random until claims and tokens a text equal those of "
         "generated+belief"
     ),
+    "<text>+<filter>:document": (
+        "of several texts about each subject the whole one that scores best under the filter, as long as `<text>`"
+    ),
+    "<text>+belief:probe": (
+        "`<text>+belief` with belief read by a linear probe on hidden states; as many claims are kept"
+    ),
+    "<text>+support:coverage<share>": "gold that holds only this share of what is true: claims it lacks are dropped",
+    "<text>+support:noise<share>": "gold that is wrong about this share of the claims",
+    "pairs:belief": "two own texts about each subject, the better believed one preferred",
+    "statements:<number>": "single statements, each fact told so often on average; some never, many once",
+    "set:<name>": (
+        "one of several ways to choose rows, as many of every relation as the sets beside it: at random, by "
+        "exposure, by salience or by uncertainty; in the study of salience a quarter by two properties at once"
+    ),
     "<text>+<filter>+<filter>": "two filters, one after the other; `random` comes last",
     "across": "no single set: a statistic over several training sets of the run, named by its metric; all those of a "
     "seed stand at one step",
@@ -139,6 +157,7 @@ SPLITS: Mapping[str, str] = {
     "ood-relation": "held-out facts of relations that were not trained on",
     "ood-type": "subjects of another type or texts of another domain than those trained on",
     "unseen": "subjects that pretraining never mentioned",
+    "free": "all statements that could be made, weighed by the chance that the model makes them",
     "graded": (
         "all held-out facts of every kind, binned by their similarity to the training rows (stratum "
         "similarity)"
@@ -187,6 +206,12 @@ STRATA: Mapping[str, Mapping[str, str]] = {
         "question": "few-shot question probability",
         "consistency": "agreement over samples",
         "verification": "yes/no self-verification",
+    },
+    "labels": {"<k>": "so many labelled claims to fit the probe on"},
+    "split": {
+        "test": "`graded` facts that are `test` ones",
+        "ood-relation": "that are `ood-relation` ones",
+        "ood-type": "that are `ood-type` ones",
     },
     "domain": {"<name>": "texts of one domain"},
 }
@@ -239,6 +264,24 @@ METRICS: Mapping[str, tuple[str, str]] = {
         "share of pairs of training sets whose changes of subject attention are ordered as their mean pushes",
     ),
     "edge_share": ("points", "share of the queried edges (facts) that can be extracted"),
+    "edge_gained": ("points", "share of the edges that `prompt` extracts and the bare question does not"),
+    "edge_lost": ("points", "share of the edges that the bare question extracts and `prompt` does not"),
+    "edge_gap": (
+        "points",
+        "extracted edges of the network tuned on known rows less those of the other, zero-shot",
+    ),
+    "edge_gap_prompted": (
+        "points",
+        "the same with what each network extracts under `prompt` added, as counted",
+    ),
+    "edge_gap_merged": (
+        "points",
+        "the same with what the untuned model extracts under `prompt` added to both: exact by K1",
+    ),
+    "edge_gap_thinned": ("points", "its expectation if the prompt held every edge with one chance (K2)"),
+    "edge_gap_widens": ("share", "K2's chance that such a prompt widens the gap"),
+    "edge_gap_bound": ("share", "K2's bound on that chance"),
+    "edge_only_unknown": ("points", "edges that only the network tuned on unknown rows extracts"),
     "edge_gap_rank_correlation": (
         "correlation",
         "over relations: accuracy gap known - unknown against the difference in edges, counted on other "
@@ -252,12 +295,47 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "claim_precision": ("points", "true claims over all claims of sampled long-form text (T=1)"),
     "claim_precision_greedy": ("points", "the same under greedy decoding"),
     "claim_recall": ("points", "distinct true claims over the facts there are to state"),
+    "claim_recall_greedy": ("points", "the same under greedy decoding"),
     "claims": ("claims", "claims a text"),
     "true_claims": ("claims", "distinct true claims a text"),
+    "claims_greedy": ("claims", "claims a text under greedy decoding"),
+    "true_claims_greedy": ("claims", "distinct true claims a text under greedy decoding"),
+    "tokens": ("tokens", "tokens a text, its head left out"),
+    "tokens_greedy": ("tokens", "the same under greedy decoding"),
+    "tokens_read": ("tokens", "document tokens that tuning has read in all"),
     "belief_auroc": (
         "AUROC",
         "belief against truth over the untuned model's own claims; stratum says which signal",
     ),
+    "belief_calibration_error": (
+        "points",
+        "expected distance of belief from the share of claims that are true",
+    ),
+    "labels_needed": ("labels", "labelled claims after which the probe is about as good as with all of them"),
+    "similarity": ("correlation", "mean cosine of a question with the nearest training rows"),
+    "rows_relations_absent": ("relations", "relations that the training set has no row of"),
+    "rows_<name>": ("rows", "what of a training set is not as asked for, such as rows that were left over"),
+    "harm_accuracy_rank_correlation": (
+        "correlation",
+        "over training sets: closed-form harm at the start against change of held-out accuracy",
+    ),
+    "push_accuracy_rank_correlation": ("correlation", "the same for the push on attention at the start"),
+    "mean_margin": ("nats", "mean margin of a training set's answers before tuning"),
+    "mean_push": ("nats", "mean push of its rows on the subject's attention at the start"),
+    "mean_pcorrect": ("points", "mean P(correct) of its rows before tuning"),
+    "mean_frequency": ("nats", "mean log exposure of its rows"),
+    "hallucination": ("points", "chance that a well-formed free statement is false"),
+    "singleton_share": ("points", "mentions of facts that were told exactly once, over all mentions"),
+    "missing_mass": ("points", "chance of facts that were never told"),
+    "miscalibration": ("points", "distance of the model's chances from the truth's, in bins of equal chance"),
+    "answer_calibration_error": (
+        "points",
+        "expected calibration error of the answers, by their chance to be said",
+    ),
+    "hallucination_floor": ("points", "least hallucination of a model that is calibrated in those bins"),
+    "hallucination_bound": ("points", "singleton share less miscalibration and the slack of the bound"),
+    "hallucination_bound_bare": ("points", "the same without the slack: no bound"),
+    "well_formed": ("points", "chance that a free statement is well-formed"),
 }
 
 UNITS: Mapping[str, float] = {
@@ -266,6 +344,11 @@ UNITS: Mapping[str, float] = {
     "AUROC": 1.0,
     "claims": 1.0,
     "doublings": 1.0,
+    "tokens": 1.0,
+    "labels": 1.0,
+    "relations": 1.0,
+    "rows": 1.0,
+    "nats": 1.0,
     "share": 1.0,
 }
 
