@@ -13,17 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthetic.base import Base, base
-from synthetic.contrast import CONTRAST, tune_contrast
+from synthetic.contrast import tune_contrast
 from synthetic.errors import SyntheticError
 from synthetic.exemplars import Exemplars, Prompt, exemplars
-from synthetic.knowledge import knowledge
 from synthetic.model import Weights
-from synthetic.pool import pool_of
 from synthetic.prompt_exams import pose, right
-from synthetic.prompt_hall import DRAWS
+from synthetic.prompt_hall import DRAWS, pool_for
 from synthetic.rows import Rows
 from synthetic.score import Stamp
-from synthetic.select import select
 from synthetic.setup import Setup
 from synthetic.split import relations_of, split
 from theory.files import write_whole
@@ -52,9 +49,7 @@ def write_graph(
     number = find_relation(setup, make_world(setup.world, seed), relation)
     prompts = tuple(dict.fromkeys(("zero", "own", Prompt(prompt).name)))
     ground = base(setup, seed, cache, progress)
-    known = knowledge(ground, cache)
-    pool = pool_of(ground, known, split(ground).train)
-    rows = {name: select(pool, name) for name in CONTRAST}
+    rows = pool_for(ground, cache)[2]
     stamp = Stamp(setup.lab, "prompts", "-", seed, "all", 0, "none")
     networks = {UNTUNED: ground.weights}
     steps = {UNTUNED: 0}

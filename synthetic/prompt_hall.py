@@ -70,12 +70,17 @@ class Hall:
         return Edges(hits["zero"][self.near], hits[prompt][self.near])
 
 
+def pool_for(ground: Base, cache: Path | None) -> tuple[Knowledge, Pool, dict[str, Rows]]:
+    """What the base knows, the rows to choose from, and the two training sets of the contrast."""
+    known = knowledge(ground, cache)
+    pool = pool_of(ground, known, split(ground).train)
+    return known, pool, {name: select(pool, name) for name in CONTRAST}
+
+
 def make_hall(setup: Setup, seed: int, cache: Path | None) -> Hall:
     ground = base(setup, seed, cache)
-    known = knowledge(ground, cache)
     parts = split(ground)
-    pool = pool_of(ground, known, parts.train)
-    rows = {name: select(pool, name) for name in CONTRAST}
+    known, pool, rows = pool_for(ground, cache)
     better, lesser = rows["known"], rows["unknown"]
     facts = {
         name: stated(ground, some)
