@@ -33,6 +33,7 @@ Say = Callable[[str], None]
 
 PROBES = ("attention", "swap", "knockout", "belief")
 CONFIG, ARM, ITEMS = "attend.json", "arm.json", "items.jsonl"
+FOREIGN = ("audit.jsonl", "eval.json", "train.json", "records.jsonl")  # what is not written over
 DEEP = 2 / 3  # of the layers, where statements are probed unless told otherwise
 WINDOWS = 6  # into so many windows layers are cut unless told otherwise
 
@@ -308,8 +309,8 @@ def _begin(job: Job, key: str) -> None:
                 "--output-dir, or drop it with --overwrite"
             )
         return
-    for name in ("audit.jsonl", "eval.json", "train.json"):
-        if (job.output / name).exists():
+    for name in FOREIGN:
+        if not path.exists() and (job.output / name).exists():
             raise RealmodelsError(
                 f"{job.output}: holds {name} of another command; choose another --output-dir"
             )

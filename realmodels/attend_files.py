@@ -309,7 +309,9 @@ def _notes(done: Done, prompt: str) -> str:
         said.append(
             f"{len(about['readers'])} of {heads} heads read it (by what cutting them costs the untuned model)."
         )
-    if "probe" in about:
+    if "probe" in about and not about["probe"]["labels"]:
+        said.append("No answer could be dealt to another question of its relation, so there is no probe.")
+    elif "probe" in about:
         probe = about["probe"]
         said.append(
             f"The probe reads layer {probe['layer']}; {probe['labels']} labelled statements, {probe['folds']} folds by "

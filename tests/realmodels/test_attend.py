@@ -560,6 +560,23 @@ def test_rows_without_subjects_are_refused(tiny, tmp_path, capsys):
     assert "give the rows a column subject, or --map subject=COLUMN" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_another_commands_folder_is_left_alone(tiny, rows, tmp_path, capsys, more):
+    (tmp_path / "records.jsonl").write_text("of a study")
+    assert cli("--model", tiny, "--data", rows, "-o", tmp_path, *more) == 2
+    assert "holds records.jsonl of another command" in capsys.readouterr().err
+    assert (tmp_path / "records.jsonl").read_text() == "of a study"
+
+
+def test_a_single_question_has_numbers_but_no_intervals(tiny, tmp_path, capsys):
+    path = write_rows(tmp_path / "one.jsonl", FACTS[:1])
+    assert cli("--model", tiny, "--data", path, "-o", tmp_path / "o", "--longest", 2) == 0
+    out = capsys.readouterr().out
+    assert "one subject alone" in out
+    assert "there is no probe" in out
+    assert "another subject" not in out
+
+
 def test_a_model_of_another_build_is_refused(tiny, rows, tmp_path, capsys):
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
