@@ -79,10 +79,7 @@ def read_facts(source: str | Path, mapping: Mapping[str, str] | None = None, mat
     from theory.schema import nearest
 
     if matcher != WORDS and matcher not in MATCHERS:
-        raise RealmodelsError(
-            f"--matcher: unknown '{matcher}'{nearest(matcher, [WORDS, *MATCHERS])}; known are {WORDS}, "
-            f"{', '.join(MATCHERS)}"
-        )
+        raise RealmodelsError(f"--matcher: unknown '{matcher}'{nearest(matcher, [WORDS, *MATCHERS])}")
     if triples := _triples(Path(source)):
         return facts_from(triples, matcher)
     rows = [row for row in iter_rows(source, mapping) if row.subject]

@@ -78,8 +78,7 @@ def splitter_named(name: str) -> Splitter:
     if not colon:
         if name not in SPLITTERS:
             raise RealmodelsError(
-                f"--splitter: unknown '{name}'{nearest(name, SPLITTERS)}; known are {', '.join(SPLITTERS)}, "
-                "or give MODULE:FUNCTION"
+                f"--splitter: unknown '{name}'{nearest(name, SPLITTERS)}; or give MODULE:FUNCTION"
             )
         return SPLITTERS[name]
     own = imported("--splitter", name)
