@@ -151,7 +151,11 @@ def work(order: Order, todo: Mapping[str, Arm], say: Say) -> None:
         made = False
         for key in left:
             with ExitStack() as stack:
-                if not _mine(folder, key, stack) or _path(folder, key).exists():
+                if not _mine(folder, key, stack):
+                    continue
+                if _path(folder, key).exists():  # finished by another process a moment ago
+                    if not order.keep_adapters:
+                        shutil.rmtree(folder / key, ignore_errors=True)
                     continue
                 loaded = loaded or _load(order)
                 began = time.perf_counter()

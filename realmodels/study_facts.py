@@ -102,7 +102,7 @@ def write_facts(order: Order, path: Path) -> Path:
     text = "".join(lines(facts))
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise RealmodelsError(
-            f"{path}: holds other facts than --data and --set give now; choose another folder, or say --overwrite"
+            f"{path}: holds other facts than --data and --set give now; choose another folder"
         )
     if not path.exists():
         with whole_file(path) as out:

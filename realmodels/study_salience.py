@@ -54,5 +54,5 @@ def plan(order: Order) -> str:
     return plan_questions(order, KIND)
 
 
-KIND = Kind("salience", ("salience", "validity"), names, records, gap_sections, needed=PAIR)
+KIND = Kind("salience", ("salience", "validity"), names, records, gap_sections, needed=(*PAIR, *HALVES[:2]))
 STUDY = Study("salience", KIND.studies, Settings, plan, run, USUAL)

@@ -1,13 +1,22 @@
 """Whole studies on a tiny model: finished once, interrupted, shared between studies, and asked wrongly."""
 
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from realmodels import study_arms, train_loop
 from realmodels.cli import COMMANDS
+from realmodels.errors import RealmodelsError
+from realmodels.study_arms import results_of
+from realmodels.study_cli import Study
+from realmodels.study_facts import read_facts
+from realmodels.study_questions import arms_of
+from realmodels.study_salience import KIND
+from realmodels.study_sets import draw_sets
 from theory.claims import CLAIMS
 from theory.claims.base import Absent
 from theory.claims.evidence import split_studies
@@ -35,8 +44,7 @@ def run(*words):
     return main("python -m realmodels", "test", COMMANDS, ["study", *(str(word) for word in words)])
 
 
-@pytest.fixture
-def audit(write_audit, tmp_path):
+def write_facts_known(write_audit, folder):
     """Sixteen facts of every label in each of three relations, as an audit leaves them."""
     rows = []
     for relation in ("capital", "river", "maker"):
@@ -49,8 +57,20 @@ def audit(write_audit, tmp_path):
             }
             special = {"label": LABELS[k % 4], "margin": float(k % 7), "dominant_answer": k % 9 < 2}
             rows.append((row, special | {"overlaps_subject": k % 5 == 0}))
-    write_audit(rows)
-    return tmp_path / "audit"
+    write_audit(rows, folder=folder)
+    return folder
+
+
+@pytest.fixture
+def audit(write_audit, tmp_path):
+    return write_facts_known(write_audit, tmp_path / "audit")
+
+
+@pytest.fixture(scope="module")
+def before(tiny, tmp_path_factory):
+    """A finished study of salience: its folder, with the arms beside it. Made on first use; audits of the same content
+    find the arms again wherever they are."""
+    return {"folder": tmp_path_factory.mktemp("before"), "done": False}
 
 
 @pytest.fixture
@@ -60,6 +80,18 @@ def study(tiny, audit, tmp_path):
         return run(name, *usual, "--seeds", *seeds, *words, "--set", *settings)
 
     return start
+
+
+@pytest.fixture
+def salience(study, before, tmp_path):
+    """The same study, finished here: trained by the first test that wants it."""
+    if before["done"]:
+        shutil.copytree(before["folder"] / "arms", tmp_path / "arms")
+    assert study("salience") == 0
+    if not before["done"]:
+        shutil.copytree(tmp_path / "arms", before["folder"] / "arms")
+        before["done"] = True
+    return tmp_path / "run" / "records.jsonl"
 
 
 @pytest.fixture
@@ -75,24 +107,42 @@ def made(monkeypatch):
     return names
 
 
-def test_a_study_writes_records_for_every_claim_that_it_speaks_to(study, made, tmp_path, capsys):
-    assert study("salience") == 0
-    assert Counter(made) == Counter(
-        ["base", "known", "unknown", "known-permuted", "best", "lesser", "whole", "random"]
+@pytest.fixture
+def arms(tiny, audit, tmp_path):
+    """Some arms as a study makes them, alone."""
+
+    def make(*names, settings=SMALL, **more):
+        given = Study("salience", tmp_path / "run", str(tiny), audit=audit, seeds=(10,), shared=tmp_path / "arms",
+                      set=tuple(settings), **more)  # fmt: skip
+        order, _ = given._order()
+        facts = read_facts(audit, order.settings)
+        drawn = {10: draw_sets(facts, names, order.settings, 10)}
+        found, _ = arms_of(order, facts, drawn, KIND)
+        return order, list(found.values())
+
+    return make
+
+
+def silent(text):
+    pass
+
+
+def test_a_study_writes_records_for_every_claim_that_it_speaks_to(made, capsys, salience, tmp_path):
+    assert Counter(made) in (
+        Counter(["base", "known", "unknown", "known-permuted", "best", "lesser", "whole", "random"]),
+        Counter(),
     )
     said = capsys.readouterr().out
     assert "A1 lesser-known rows hurt" in said
     assert "none (untuned)" in said
-    records = read_records(tmp_path / "run" / "records.jsonl")
-    rows = {one.study: one for one in split_studies(records)}
+    rows = {one.study: one for one in split_studies(read_records(salience))}
     assert set(rows) == {"salience", "validity"}
     assert {one.lab for one in rows.values()} == {"realmodels/R3-model"}
     for name in ("A1", "A2", "A7", "V1", "V2", "V3"):
         for part in CLAIMS[name].parts:
-            if part.role == "decides":
+            if part.role == "decides" and "beyond guessing" not in part.name:
                 assert not part.quantity.measure(rows[CLAIMS[name].study]).missing, (name, part.name)
-    swap = CLAIMS["A4"].parts[2].quantity.measure(rows["salience"])
-    assert not swap.missing
+    assert not CLAIMS["A4"].parts[2].quantity.measure(rows["salience"]).missing
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["lab"] == "realmodels/R3-model"
     assert {"Verdicts", "Arms", "known minus unknown", "best minus lesser"} <= set(summary["sections"])
@@ -101,9 +151,8 @@ def test_a_study_writes_records_for_every_claim_that_it_speaks_to(study, made, t
     assert not [one for one in (tmp_path / "arms").iterdir() if one.is_dir()]  # nothing but results
 
 
-def test_what_the_records_say_is_what_was_asked(study, tmp_path):
-    assert study("salience") == 0
-    table = read_records(tmp_path / "run" / "records.jsonl")
+def test_what_the_records_say_is_what_was_asked(salience):
+    table = read_records(salience)
     where = {"study": "validity", "trained_on": "known", "arm": "lora", "split": "test", "prompt": "zero"}
     last = table.take(table.mask(**where, metric="accuracy", step=STEPS))
     names, values = last.column("item"), last.numbers["value"]
@@ -111,8 +160,8 @@ def test_what_the_records_say_is_what_was_asked(study, tmp_path):
     assert len(pooled) == 1
     assert (names != "").sum() == 10
     assert pooled[0] == pytest.approx(values[names != ""].mean())
-    everything = table.take(table.mask(study="validity", trained_on="known", metric="accuracy", split="dev"))
-    assert sorted(everything.numbers["step"].tolist()) == [2, 4]
+    dev = table.take(table.mask(study="validity", trained_on="known", metric="accuracy", split="dev"))
+    assert sorted(dev.numbers["step"].tolist()) == [2, 4]
     fitted = table.take(
         table.mask(study="validity", trained_on="known", metric="fitted", stratum="known=yes")
     )
@@ -121,8 +170,7 @@ def test_what_the_records_say_is_what_was_asked(study, tmp_path):
     assert set(base.column("prompt").tolist()) == {"zero", "few:1"}
 
 
-def test_the_other_study_does_not_train_again_what_it_shares(study, made, tmp_path):
-    assert study("salience") == 0
+def test_the_other_study_does_not_train_again_what_it_shares(salience, made, study, tmp_path):
     made.clear()
     assert study("slick", "slick") == 0
     assert not {"mix:0", "mix:1"} & set(made)
@@ -141,20 +189,22 @@ def test_the_other_study_does_not_train_again_what_it_shares(study, made, tmp_pa
     assert len(summary["sections"]["The paper's numbers beside ours"]) == 50
 
 
-def test_started_again_it_does_nothing_twice_and_ends_with_the_same_bytes(study, made, tmp_path):
-    assert study("salience") == 0
-    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+def test_started_again_it_does_nothing_twice_and_ends_with_the_same_bytes(salience, made, study):
+    before = salience.read_bytes()
     made.clear()
     assert study("salience") == 0
     assert made == []
-    assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
+    assert salience.read_bytes() == before
 
 
-def test_interrupted_it_goes_on_where_it_was(study, tmp_path, monkeypatch, capsys):
-    real, names = study_arms._make, []
+def test_interrupted_it_goes_on_where_it_was(salience, study, tmp_path, monkeypatch, capsys):
+    whole, real, names = salience.read_bytes(), study_arms._make, []
+    salience.unlink()
+    for path in sorted((tmp_path / "arms").glob("*.json"))[:3]:
+        path.unlink()
 
     def make(order, loaded, arm, key, folder):
-        if len(names) == 3:
+        if names:
             raise KeyboardInterrupt
         real(order, loaded, arm, key, folder)
         names.append(arm.name)
@@ -162,14 +212,19 @@ def test_interrupted_it_goes_on_where_it_was(study, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(study_arms, "_make", make)
     assert study("salience") == 130
     assert "run the same command again" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "records.jsonl").exists()
+    assert not salience.exists()
     monkeypatch.setattr(study_arms, "_make", real)
     assert study("salience") == 0
-    whole = (tmp_path / "run" / "records.jsonl").read_bytes()
-    for path in (tmp_path / "arms").glob("*.json"):
+    assert salience.read_bytes() == whole
+
+
+def test_two_processes_make_the_same_records_as_one(salience, study, tmp_path, capfd):
+    alone = salience.read_bytes()
+    for path in sorted((tmp_path / "arms").glob("*.json"))[:3]:
         path.unlink()
-    assert study("salience") == 0
-    assert (tmp_path / "run" / "records.jsonl").read_bytes() == whole
+    assert study("salience", "run", "--workers", 2) == 0
+    assert salience.read_bytes() == alone
+    assert "stops" not in capfd.readouterr().err
 
 
 class Stopped(Exception):
@@ -177,8 +232,8 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize("step", [2, 4])
-def test_an_arm_that_was_killed_goes_on_from_its_checkpoint(study, tmp_path, monkeypatch, step):
-    words = (*SMALL, "save_every=1")
+def test_an_arm_that_was_killed_goes_on_from_its_checkpoint(arms, tmp_path, monkeypatch, step):
+    order, some = arms("known", settings=(*SMALL, "save_every=1"))
     real, taken = train_loop.take_step, []
 
     def take_step(*given):
@@ -189,49 +244,63 @@ def test_an_arm_that_was_killed_goes_on_from_its_checkpoint(study, tmp_path, mon
 
     monkeypatch.setattr(train_loop, "take_step", take_step)
     with pytest.raises(Stopped):
-        study("salience", settings=words)
+        results_of(order, some, silent)
     taken.clear()
     monkeypatch.setattr(train_loop, "take_step", lambda *given: (taken.append(1), real(*given))[1])
-    assert study("salience", settings=words) == 0
-    assert len(taken) == 6 * STEPS + 2 * STEPS - (step - 1)  # `whole` takes twice as many
-    gone_on = (tmp_path / "run" / "records.jsonl").read_bytes()
+    gone_on = results_of(order, some, silent)[0]
+    assert len(taken) == STEPS - (step - 1)
     for path in (tmp_path / "arms").glob("*.json"):
         path.unlink()
-    assert study("salience", settings=words) == 0
-    assert (tmp_path / "run" / "records.jsonl").read_bytes() == gone_on
+    at_once = results_of(order, some, silent)[0]
+    assert gone_on.about["final_hash"] == at_once.about["final_hash"]
+    assert (gone_on.early, gone_on.dev) == (at_once.early, at_once.dev)
+    assert {key: sat.plain() for key, sat in gone_on.asked.items()} == {
+        key: sat.plain() for key, sat in at_once.asked.items()
+    }
 
 
-def test_two_processes_make_the_same_records_as_one(study, tmp_path, capfd):
-    assert study("salience") == 0
-    alone = (tmp_path / "run" / "records.jsonl").read_bytes()
-    for path in (tmp_path / "arms").glob("*.json"):
-        path.unlink()
-    assert study("salience", "run", "--workers", 2) == 0
-    assert (tmp_path / "run" / "records.jsonl").read_bytes() == alone
-    assert "stops" not in capfd.readouterr().err
+def test_the_early_stop_is_asked_with_its_own_weights(arms, tmp_path, monkeypatch):
+    """What an arm answers at its early stop is what one answers that ends there."""
+    shares = iter([0.5, 0.75, 0.25, 0.0])
+    monkeypatch.setattr(train_loop, "exact_match", lambda *given: next(shares, 0.0))
+    order, some = arms("known", settings=(*SMALL, "epochs=4", "warmup=0"))
+    long = results_of(order, some, silent)[0]
+    assert long.stops == (4, 8)
+    shares = iter([0.5, 0.75])
+    order, some = arms("known", settings=(*SMALL, "steps=4", "warmup=0"))
+    short = results_of(order, some, silent)[0]
+    assert short.stops == (4,)
+    for (step, split, prompt), sat in short.asked.items():
+        if step == 4:
+            other = long.asked[4, split, prompt]
+            assert sat.hits.tolist() == other.hits.tolist()
+            assert sat.logprob.tolist() == other.logprob.tolist()
+            assert other.logprob.tolist() != long.asked[8, split, prompt].logprob.tolist()
 
 
-def test_the_early_stop_is_asked_with_its_own_weights(study, tmp_path):
-    """An arm that ends where another has its early stop says the same there."""
-    assert study("salience", settings=(*SMALL, "epochs=3", "decay=constant", "warmup=0")) == 0
-    long = {(a["about"]["arm"]): a for a in results(tmp_path)}
-    early = {name: one for name, one in long.items() if 0 < one["early"] < one["steps"]}
-    if not early:
-        pytest.skip("every arm of this tiny model has its best dev accuracy at the end")
-    name, one = next(iter(early.items()))
-    for path in (tmp_path / "arms").glob("*.json"):
-        path.unlink()
-    short = (*SMALL, f"steps={one['early']}", "decay=constant", "warmup=0")
-    assert study("salience", "short", settings=short) == 0
-    other = next(a for a in results(tmp_path) if a["about"]["arm"] == name)
-    asked = {(a["step"], a["split"], a["prompt"]): a["hits"] for a in one["asked"]}
-    for a in other["asked"]:
-        if a["step"] == other["steps"]:
-            assert a["hits"] == asked[one["early"], a["split"], a["prompt"]], a["split"]
+def test_nan_stops_the_arm_and_keeps_the_finished_ones(arms, tmp_path, monkeypatch):
+    order, some = arms("known", "unknown")
+    results_of(order, some[:1], silent)
+    real = train_loop.take_step
+    monkeypatch.setattr(train_loop, "take_step", lambda *given: replace(real(*given), loss=float("nan")))
+    with pytest.raises(
+        RealmodelsError, match=r"seed 10 unknown: .*the loss is nan at step 1.*finished arms are kept"
+    ):
+        results_of(order, some, silent)
+    assert len(list((tmp_path / "arms").glob("*.json"))) == 1
 
 
-def results(tmp_path):
-    return [json.loads(path.read_text()) for path in sorted((tmp_path / "arms").glob("*.json"))]
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*")
+def test_adapters_can_be_kept_and_open_in_peft(arms, tmp_path, tiny):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    order, some = arms("known", keep_adapters=True)
+    results_of(order, some, silent)
+    kept = [one for one in (tmp_path / "arms").iterdir() if (one / "adapter_config.json").exists()]
+    assert len(kept) == 1
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), kept[0])
+    assert np.isfinite(sum(float(weight.detach().sum()) for weight in model.parameters()))
 
 
 def test_a_plan_says_what_it_costs_and_loads_and_writes_nothing(study, tmp_path, monkeypatch, capsys):
@@ -249,6 +318,22 @@ def test_a_plan_says_what_it_costs_and_loads_and_writes_nothing(study, tmp_path,
     assert not (tmp_path / "arms").exists()
 
 
+def facts_file(tmp_path, count=20):
+    path = tmp_path / "facts.jsonl"
+    rows = (
+        {
+            "question": f"What is the {r} of {r}land {k}?",
+            "answers": [f"City {k}"],
+            "subject": f"{r}land {k}",
+            "relation": r,
+        }
+        for r in ("capital", "river")
+        for k in range(count)
+    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
 def test_a_plan_without_an_audit_counts_that_too(tiny, tmp_path, monkeypatch, capsys):
     from realmodels import audit_cost, cost
 
@@ -262,22 +347,6 @@ def test_a_plan_without_an_audit_counts_that_too(tiny, tmp_path, monkeypatch, ca
     assert "42 (14 a seed" in said
     assert "40 to audit" in said
     assert not (tmp_path / "run").exists()
-
-
-def facts_file(tmp_path, count=20):
-    path = tmp_path / "facts.jsonl"
-    rows = (
-        {
-            "question": f"What is the {r} of {r}land {k}?",
-            "answers": [f"City {k}"],
-            "subject": f"{r}land {k}",
-            "relation": r,
-        }
-        for r in ("capital", "river")
-        for k in range(count)
-    )  # fmt: skip
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def test_facts_are_drawn_and_audited_first_and_what_cannot_be_compared_is_said(tiny, tmp_path, capsys):
@@ -352,14 +421,3 @@ def test_settings_are_shown_with_their_sources(tmp_path, capsys):
     assert "epochs: 50  # slick: the paper's convergence" in said
     assert "rows: null" in said
     assert not (tmp_path / "run").exists()
-
-
-def test_adapters_can_be_kept_and_open_in_peft(study, tmp_path, tiny):
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    assert study("salience", "run", "--keep-adapters") == 0
-    kept = [one for one in (tmp_path / "arms").iterdir() if (one / "adapter_config.json").exists()]
-    assert len(kept) == 7
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), kept[0])
-    assert np.isfinite(sum(float(weight.detach().sum()) for weight in model.parameters()))
