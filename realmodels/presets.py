@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realmodels.errors import RealmodelsError
-from theory.claims.base import Cell
+from theory.claims.base import Cell, Stop
 from theory.schema import nearest
 
+STOPS: tuple[Stop, Stop] = ("early", "end")
 OWN = "own choice: no source gives it"
 
 
@@ -109,9 +110,9 @@ def _table_2() -> Sequence[Number]:
     return [
         Number(f"{name}, {stop}, {stratum}", value, "paper", Cell("accuracy", name, stop, stratum=stratum))
         for name, stops in rows.items()
-        for stop, values in zip(("early", "end"), stops, strict=True)
+        for stop, values in zip(STOPS, stops, strict=True)
         for stratum, value in zip(columns, values, strict=True)
-    ]  # type: ignore[arg-type]
+    ]
 
 
 def _halves(what: str, values: Mapping[str, float]) -> Sequence[Number]:

@@ -181,7 +181,10 @@ def fitting_section(bundles: Sequence[Bundle]) -> Section:
         }
         for (name, label), found in lines.items()
     ]
-    rows_ = [[one["arm"], one["category"], *(_cell(one.get(str(step))) for step in steps)] for one in data]
+    rows_ = [
+        [str(one["arm"]), str(one["category"]), *(_cell(one.get(str(step))) for step in steps)]
+        for one in data
+    ]
     text = table(["arm", "rows of", *(f"step {step}" for step in steps)], rows_)
     return Section("Training rows fitted, by step", f"In points, mean over seeds.\n\n{text}", data)
 

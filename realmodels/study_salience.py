@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from realmodels.arms import PERMUTED
 from realmodels.study_gaps import gap_sections
 from realmodels.study_plan import plan_questions
 from realmodels.study_questions import USUAL, Bundle, Kind, run_questions
 from realmodels.study_records import errors, of_arm, of_base, supported
-from realmodels.study_sets import HALVES, LOOSE, PERMUTED
+from realmodels.study_sets import HALVES, LOOSE
 from realmodels.study_settings import Settings
 from realmodels.study_table import Order, Say, Section, Study
 from theory.schema import Record

@@ -94,9 +94,9 @@ def paper_section(records: Table, study: Study) -> Section | None:
         ["what", "paper", "read in", "ours"],
         [
             [
-                one["what"],
+                str(one["what"]),
                 f"{one['paper']:g}",
-                one["mark"],
+                str(one["mark"]),
                 "" if one["ours"] is None else f"{one['ours']:.1f}",
             ]
             for one in data
