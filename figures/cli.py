@@ -39,7 +39,8 @@ class All:
     """Draw everything that these runs have rows for: the scoreboard as a forest, and a picture a finding and rung."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, folders of them, files of records; folders that `python -m theory data` wrote add the theorems."""
+    """Run folders, folders of them, files of records; folders that `python -m theory data` wrote add the theorems,
+    files that `python -m synthetic graph` wrote a graph each."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
     """Folder to write to."""
     closed_forms: bool = False
@@ -58,7 +59,7 @@ class Report:
     """One self-contained page: scoreboard, claims, theorems, figures, and a phase diagram that computes."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, folders of them, files of records, folders that `python -m theory data` wrote."""
+    """Run folders, folders of them, files of records, folders that `python -m theory data` wrote, graph files."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
     """The page to write, such as report.html."""
     checks: Path | None = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
+from figures import graph_forms
 from figures.columns import write_columns
-from figures.style import COLOURS, INK, LINES, QUIET, TEXT_WIDTH, canvas, save
+from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas, save
 
 ANSWERS = 10
 
@@ -62,9 +62,9 @@ def calibration(folder: Path) -> list[Path]:
         for i, (b, curve) in enumerate(found.items()):
             axes.plot(x, curve, color=COLOURS[i], linestyle=LINES[i], label=f"prior ∝ rank$^{{-{b:g}}}$")
         axes.set_xlabel("confidence of the relation token, $x = (1 - \\alpha) c$")
-        axes.set_ylabel("mean slope of the loss, $E\\, dL/du$")
+        axes.set_ylabel("mean slope of the loss")
         axes.set_xlim(0, 2.5)
-        axes.set_title("Unknown facts push attention off the subject below $x = 1$, onto it above (T4)")
+        axes.set_title("Unknown facts push attention off the subject only below $x = 1$ (T4)")
         axes.legend(loc="lower left")
         figure.supxlabel(
             f"closed form, {ANSWERS} answers, attention {alpha:g}; above zero attention leaves the subject",
@@ -151,56 +151,51 @@ def phase(folder: Path) -> list[Path]:
     return [*paths, write_columns(folder / "phase.csv", columns)]
 
 
-def second_hop(folder: Path) -> list[Path]:
-    """K4: a prompt that widens the gap, because only A has the edge that leads to the prompt's."""
-    import networkx as nx
+def salience_law(folder: Path) -> list[Path]:
+    """P1: the law of salience against gradient descent on value tables from zero."""
+    from theory.predict import salience_margin
+    from theory.theorems.salience import pretrain
 
-    from theory.theorems.graph import path_example
-
-    gaps = path_example()
-    place = {0: (0.0, 0.0), 1: (1.0, 0.0), 2: (2.0, 0.0)}
-    own, said, joint = [(0, 1)], [(1, 2)], [(0, 2)]
-    sides = {
-        "A, tuned on known rows": (own, []),
-        "B, tuned on unknown rows": ([], []),
-        "A and the prompt": (own, said),
-        "B and the prompt": ([], said),
+    rate, steps, frequency = 0.05, 4000, np.geomspace(1e-4, 1.0, 13)
+    exposure = np.geomspace(rate * steps * 1e-4, rate * steps, 121)
+    kinds = ((2, 0.5), (10, 0.5), (10, 0.9))
+    curves: dict[str, list[np.ndarray]] = {
+        "exposure": [],
+        "answers": [],
+        "attention": [],
+        "law": [],
+        "descent": [],
     }
-    rows: list[tuple[str, int, int, str]] = []
-    with canvas(TEXT_WIDTH, 2.5, nrows=2, ncols=2) as (figure, panels):
-        for axes, (title, (held, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
-            graph = nx.DiGraph()
-            graph.add_nodes_from(place)
-            reached = joint if held and prompt else []
-            nx.draw_networkx_nodes(
-                graph, place, ax=axes, node_color="white", edgecolors=INK, node_size=260, linewidths=0.9
+    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
+        for i, (answers, alpha) in enumerate(kinds):
+            law = np.asarray(salience_margin(exposure, alpha, answers))
+            weights = np.broadcast_to(frequency, (steps, 1, len(frequency)))
+            right = np.zeros((1, len(frequency), 1), dtype=int)
+            v_s, _ = pretrain(
+                right, answers, weights, np.full(steps, rate), np.full((steps, 1), alpha), relation=0.0
             )
-            nx.draw_networkx_labels(graph, place, ax=axes, font_size=8)
-            for edges, colour, style, bend, kind in (
-                (held, COLOURS[0], "-", 0.0, "stored"),
-                (prompt, COLOURS[1], "--", 0.0, "said by the prompt"),
-                (reached, COLOURS[2], ":", -0.35, "reached in two hops"),
+            found = alpha * (v_s[0, :, 0] - v_s[0, :, 1:].mean(axis=-1))
+            label = f"{answers} answers, attention {alpha:g}"
+            axes.plot(exposure, law, color=COLOURS[i], linestyle=LINES[i], label=label)
+            axes.plot(frequency * rate * steps, found, MARKERS[i], color=COLOURS[i])
+            at = np.asarray(salience_margin(frequency * rate * steps, alpha, answers))
+            for name, column in zip(
+                curves, (frequency * rate * steps, answers, alpha, at, found), strict=True
             ):
-                nx.draw_networkx_edges(
-                    graph, place, edgelist=edges, ax=axes, edge_color=colour, style=style, width=1.6,
-                    arrowsize=10, node_size=260, connectionstyle=f"arc3,rad={bend}",
-                )  # fmt: skip
-                rows += [(title, a, b, kind) for a, b in edges]
-            axes.set_title(title)
-            axes.set_xlim(-0.4, 2.4)
-            axes.set_ylim(-0.35, 0.75)
-            axes.set_axis_off()
-        _edge_legend(figure)
-        figure.suptitle(
-            f"A second hop lets a prompt widen the gap: from {gaps['gap']} to {gaps['prompted gap']} pairs (K4)",
-            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
-        )  # fmt: skip
-        paths = save(figure, folder, "second-hop")
-    names = ("set", "source", "target", "edge")
-    columns = {
-        name: np.array(column, object) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
-    return [*paths, write_columns(folder / "second-hop.csv", columns)]
+                curves[name].append(np.broadcast_to(column, frequency.shape))
+        axes.set_xscale("log")
+        axes.set_xlabel("exposure: frequency of the fact times time, $f\\,t$")
+        axes.set_ylabel("margin of its logit, $z$ (nats)")
+        axes.set_title("Salience grows with exposure: first in proportion, then as its logarithm (P1)")
+        axes.legend(loc="upper left")
+        figure.supxlabel(
+            f"lines: closed form; points: gradient descent from zero, {steps:,} steps of rate {rate:g}",
+            fontsize=7,
+            color=QUIET,
+        )
+        paths = save(figure, folder, "salience-law")
+    columns = {name: np.concatenate(column) for name, column in curves.items()}
+    return [*paths, write_columns(folder / "salience-law.csv", columns)]
 
 
 def monofacts(folder: Path) -> list[Path]:
@@ -242,26 +237,13 @@ def monofacts(folder: Path) -> list[Path]:
     return [*paths, write_columns(folder / "monofacts.csv", dict(zip(names, table.T, strict=True)))]
 
 
-def _edge_legend(figure: Any) -> None:
-    from matplotlib.lines import Line2D
-
-    kinds: tuple[tuple[str, Any], ...] = (
-        ("stored", "-"),
-        ("said by the prompt", "--"),
-        ("reached in two hops", ":"),
-    )
-    entries = [
-        Line2D([], [], color=COLOURS[i], linestyle=style, label=label)
-        for i, (label, style) in enumerate(kinds)
-    ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=3)
-
-
 PICTURES: Mapping[str, Callable[[Path], list[Path]]] = {
     "threshold": threshold,
     "calibration": calibration,
     "accuracy-law": accuracy_law,
     "phase": phase,
-    "second-hop": second_hop,
+    "second-hop": graph_forms.second_hop,
+    "prompt-gap": graph_forms.prompt_gap,
+    "salience-law": salience_law,
     "monofacts": monofacts,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from figures.errors import FiguresError
 from theory.files import whole_file
 
-Columns = dict[str, NDArray[np.generic]]
+Columns = dict[str, NDArray[Any]]  # of numbers or of words
 
 
 def read_columns(path: Path, needed: Iterable[str]) -> Columns:
@@ -39,7 +40,7 @@ def where(columns: Columns, **equals: object) -> Columns:
     return {name: column[keep] for name, column in columns.items()}
 
 
-def write_columns(path: Path, columns: Mapping[str, NDArray[np.generic]]) -> Path:
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> Path:
     """Columns as CSV, written whole."""
     with whole_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -48,7 +49,7 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[np.generic]]) -> Pat
     return path
 
 
-def _column(cells: list[str]) -> NDArray[np.generic]:
+def _column(cells: list[str]) -> NDArray[Any]:
     try:
         return np.array([float(cell) if cell else np.nan for cell in cells])
     except ValueError:

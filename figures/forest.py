@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from figures.runs import Runs
 from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, save
 from theory.claims import PartVerdict, Verdict
 
-MARKERS = {"reproduced": "o", "contradicted": "X"}  # filled; anything else is hollow
+ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
 SHAPES = "osD^vP*"
+PAPER = ("paper_low", "paper_high")
 ROW = 0.36  # inches a claim
 
 
@@ -26,13 +28,13 @@ def forest(runs: Runs, folder: Path) -> list[Path]:
     units = ("points", *sorted({p.part.unit for _, p in shown} - {"points"}))
     groups = [[(v, p) for v, p in shown if p.part.unit == unit] for unit in units]
     groups = [group for group in groups if group]
-    labs = list(dict.fromkeys(verdict.lab for verdict, _ in shown))
+    labs = list(dict.fromkeys(_lane(runs, verdict) for verdict, _ in shown))
     heights = [len(_claims(group)) for group in groups]
     height = ROW * sum(heights) + 0.55 * len(groups) + 0.75
     grid = {"nrows": len(groups), "squeeze": False, "gridspec_kw": {"height_ratios": heights}}
     with canvas(TEXT_WIDTH, height, **grid) as (figure, axes):
         for panel, group in zip(axes[:, 0], groups, strict=True):
-            _panel(panel, group, labs)
+            _panel(panel, [(labs.index(_lane(runs, v)), v, p) for v, p in group], len(labs))
         figure.suptitle(
             "Claims and verdicts: the first deciding effect of each, with its 95% interval over seeds",
             x=0.01,
@@ -56,29 +58,25 @@ def _claims(group: Sequence[tuple[Verdict, PartVerdict]]) -> list[str]:
     return list(dict.fromkeys(verdict.claim.id for verdict, _ in group))
 
 
-def _panel(axes: object, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequence[str]) -> None:
-    claims = _claims(group)
-    titles = {v.claim.id: f"{v.claim.id}  {v.claim.title}" for v, _ in group}
-    for claim, null in dict.fromkeys((v.claim.id, p.part.null * p.part.scale) for v, p in group):
+def _lane(runs: Runs, verdict: Verdict) -> str:
+    """The laboratory, and which of its runs of the claim's study where it has several."""
+    several = [one.run for one in runs.of(verdict.claim.study) if one.lab == verdict.lab]
+    at = several.index(verdict.run) if verdict.run in several else 0
+    return verdict.lab + (f", run {at + 1}" if at else "")
+
+
+def _panel(axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: int) -> None:
+    pairs = [(verdict, part) for _, verdict, part in group]
+    claims = _claims(pairs)
+    titles = {v.claim.id: f"{v.claim.id}  {v.claim.title}" for v, _ in pairs}
+    low, high = _limits(pairs)
+    for claim, null in dict.fromkeys((v.claim.id, p.part.null * p.part.scale) for v, p in pairs):
         row = claims.index(claim)  # each claim is measured against its own null
-        axes.plot([null, null], [row - 0.5, row + 0.5], color=INK, linewidth=0.8)  # type: ignore[attr-defined]
-    for verdict, part in group:
-        row, lab, found = claims.index(verdict.claim.id), labs.index(verdict.lab), part.interval
-        assert found is not None
-        y = row + 0.62 * ((lab + 0.5) / len(labs) - 0.5)
-        colour, plain = COLOURS[lab % len(COLOURS)], verdict.answer not in MARKERS
-        axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.0)  # type: ignore[attr-defined]
-        axes.plot(  # type: ignore[attr-defined]
-            found.mean,
-            y,
-            SHAPES[lab % len(SHAPES)] if verdict.answer != "contradicted" else "X",
-            color=colour,
-            markerfacecolor="white" if plain else colour,
-        )
-        if (paper := part.part.published) is not None and lab == labs.index(
-            next(v.lab for v, _ in group if v.claim.id == verdict.claim.id)
-        ):
-            axes.plot(  # type: ignore[attr-defined]
+        axes.plot([null, null], [row - 0.5, row + 0.5], color=INK, linewidth=0.8)
+    for verdict, part in {verdict.claim.id: (verdict, part) for verdict, part in pairs}.values():
+        if (paper := part.part.published) is not None:
+            row = claims.index(verdict.claim.id)
+            axes.plot(
                 [paper.low, paper.high],
                 [row, row],
                 color=QUIET,
@@ -86,12 +84,29 @@ def _panel(axes: object, group: Sequence[tuple[Verdict, PartVerdict]], labs: Seq
                 alpha=0.45,
                 solid_capstyle="butt",
             )
-            axes.plot((paper.low + paper.high) / 2, row, "|", color=QUIET, markersize=9)  # type: ignore[attr-defined]
-    axes.set_yticks(range(len(claims)), [titles[claim] for claim in claims])  # type: ignore[attr-defined]
-    axes.set_xlim(*_limits(group))  # type: ignore[attr-defined]
-    axes.set_ylim(len(claims) - 0.5, -0.5)  # type: ignore[attr-defined]
-    axes.set_xlabel(group[0][1].part.unit)  # type: ignore[attr-defined]
-    axes.tick_params(axis="y", length=0)  # type: ignore[attr-defined]
+            axes.plot((paper.low + paper.high) / 2, row, "|", color=QUIET, markersize=9)
+    for lane, verdict, part in group:
+        row, found = claims.index(verdict.claim.id), part.interval
+        assert found is not None
+        y = row + 0.62 * ((lane + 0.5) / lanes - 0.5)
+        colour, plain = COLOURS[lane % len(COLOURS)], verdict.answer not in ANSWERED
+        axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.0)
+        for end, at, sign in ((found.low, low, "<"), (found.high, high, ">")):
+            if (end < at) if sign == "<" else (end > at):  # an interval that runs out of the picture
+                axes.plot(at, y, sign, color=colour, markersize=3, clip_on=False)
+        axes.plot(
+            found.mean,
+            y,
+            SHAPES[lane % len(SHAPES)] if verdict.answer != "contradicted" else "X",
+            color=colour,
+            markersize=4.2,
+            markerfacecolor="white" if plain else colour,
+        )
+    axes.set_yticks(range(len(claims)), [titles[claim] for claim in claims])
+    axes.set_xlim(low, high)
+    axes.set_ylim(len(claims) - 0.5, -0.5)
+    axes.set_xlabel(pairs[0][1].part.unit)
+    axes.tick_params(axis="y", length=0)
 
 
 def _limits(group: Sequence[tuple[Verdict, PartVerdict]]) -> tuple[float, float]:
@@ -104,7 +119,7 @@ def _limits(group: Sequence[tuple[Verdict, PartVerdict]]) -> tuple[float, float]
     return low - 0.03 * (high - low), high + 0.03 * (high - low)
 
 
-def _legend(figure: object, labs: Sequence[str]) -> None:
+def _legend(figure: Any, labs: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     entries = [
@@ -120,7 +135,7 @@ def _legend(figure: object, labs: Sequence[str]) -> None:
             Line2D([], [], color=INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
         )
     entries.append(Line2D([], [], color=QUIET, alpha=0.6, linewidth=5, label="the paper's number"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(4, len(entries)))  # type: ignore[attr-defined]
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(4, len(entries)))
 
 
 def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> dict[str, np.ndarray]:
@@ -133,8 +148,7 @@ def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> dict[str, np.ndarr
         claim, rule = verdict.claim, part.part
         said = (claim.id, claim.title, verdict.lab, verdict.answer, rule.name, rule.unit)
         rows.append((*said, *numbers, *of_paper))
-    names = ("claim", "title", "lab", "verdict", "part", "unit", "mean", "low", "high", "seeds")
-    names += ("paper_low", "paper_high")
+    names = ("claim", "title", "lab", "verdict", "part", "unit", "mean", "low", "high", "seeds", *PAPER)
     return {
         name: np.array(column, object) for name, column in zip(names, zip(*rows, strict=True), strict=True)
     }

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from figures import report_claims, report_theorems
+from figures.everything import sort
 from figures.html import Markup, filled, joined, table, tag
 from figures.panel import constants, predict
 from figures.provenance import Source, sources
@@ -30,10 +31,10 @@ def write_report(
 ) -> Path:
     """The page of these runs; theorems are checked on `instances` each, unless `checks` holds results."""
     found = report_theorems.read_checks(checks) if checks else report_theorems.check(instances)
-    records = [path for path in paths if not _only_data(path)]
-    data = [path for path in paths if (path / "window.csv").is_file()]
-    runs = read_runs(records)
-    write_whole(output, page(runs, sources(records), draw(runs, data), found))
+    named = sort(paths)
+    runs = read_runs(named.records)
+    pictures = draw(runs, named.data, named.graphs)
+    write_whole(output, page(runs, sources(named.records), pictures, found))
     return output
 
 
@@ -46,7 +47,10 @@ def page(
     script = "".join(
         (here / name).read_text(encoding="utf-8") for name in ("panel.js", "panel_view.js", "page.js")
     )
-    lone = {picture.kind: picture.figure() for picture in pictures if picture.kind in ("forest", "monofacts")}
+    lone = {
+        kind: joined(picture.figure() for picture in pictures if picture.kind == kind)
+        for kind in ("forest", "monofacts", "monofact-bound")
+    }
     pieces = {
         "style": style,
         "script": script,
@@ -56,20 +60,15 @@ def page(
         "options_paper": _options([(x, x) for x in dict.fromkeys(c.paper.short for c in claims_of(runs))]),
         "options_lab": _options([(lab, lab) for lab in labs_of(runs)]),
         "scoreboard": report_claims.scoreboard(runs),
-        "forest": lone.get("forest", ""),
+        "forest": lone["forest"],
         "claims": report_claims.articles(runs, pictures, origins),
         "theorems": report_theorems.articles(checks, pictures),
-        "monofacts": lone.get("monofacts", ""),
+        "monofacts": joined(lone["monofacts"], lone["monofact-bound"]),
         "constants": _json(constants() | {"start": START}),
         "origins": _origins(origins),
         "panel_start": _panel_start(),
     }
     return filled((here / "page.html").read_text(encoding="utf-8"), pieces)
-
-
-def _only_data(path: Path) -> bool:
-    """A folder of `theory data` without records."""
-    return (path / "window.csv").is_file() and not (path / "records.jsonl").is_file()
 
 
 def _summary(runs: Runs, origins: Sequence[Source], checks: dict[str, CheckResult]) -> Markup:

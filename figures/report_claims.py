@@ -115,11 +115,21 @@ def _article(
         tag("p", f"No rows of the study “{claim.study}” from ", ", ".join(unasked), ".", class_="quiet")
         if unasked
         else None,
-        shown(pictures, claim.id),
+        shown(pictures, claim.id) or _no_picture(claim, asked),
         id=f"claim-{claim.id}",
         class_="card",
         **about,
     )
+
+
+def _no_picture(claim: Claim, asked: Sequence[Verdict]) -> Markup:
+    """Why a claim is told without one."""
+    why = (
+        "of the rows that its rule reads, none can be drawn"
+        if asked
+        else f"nobody has written rows of the study “{claim.study}”"
+    )
+    return tag("p", "No picture: ", why, ".", class_="quiet no-picture")
 
 
 def _lab(verdict: Verdict, origins: Sequence[Source]) -> Markup:

@@ -3,68 +3,38 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from figures import closed_forms, findings, theorems
-from figures.forest import forest
+from figures import closed_forms, theorems
+from figures.about import ABOUT, claims_of, kind_of
+from figures.everything import of_graphs, of_runs
 from figures.html import Markup, tag
 from figures.runs import Runs
 from figures.style import KINDS
 
-# What each picture shows, for those who cannot see it, and the claims or theorems that it belongs to.
-ABOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "forest": ("Every claim's first deciding effect with its interval in every laboratory", ()),
-    "trajectories": (
-        "Held-out accuracy while tuning on the best known, lesser known, random and whole sets",
-        ("A1", "A2", "A7", "U3"),
-    ),
-    "mechanism": (
-        "Attention on the subject before and after tuning, and accuracy once parts are swapped",
-        ("A4", "X3"),
-    ),
-    "fitting": ("Known and Unknown rows being fitted, and held-out accuracy meanwhile", ("C2", "C3")),
-    "shares": (
-        "Held-out accuracy against the share of Unknown rows, at the early stop and at the end",
-        ("C1", "C4", "C7"),
-    ),
-    "categories": ("Accuracy after tuning on one category of rows, by category of test fact", ("C6",)),
-    "waterfall": ("The gap, less copying, less answer support, less guessing", ("V1", "V2", "V3")),
-    "threshold": ("Threshold of salience against attention, for answers of four ranks", ("T2",)),
-    "calibration": ("Mean slope of the loss against the relation token's confidence", ("T4",)),
-    "hump": ("Pull of one fact on attention against its salience", ("T6", "T2", "X1")),
-    "accuracy-law": (
-        "Held-out accuracy against log-odds of attention, a distribution function",
-        ("T8'", "T8"),
-    ),
-    "prediction": ("Predicted against simulated accuracy of random configurations", ("T8'",)),
-    "phase": ("Change of accuracy by share of unknown facts and salience, with the critical share", ("T9",)),
-    "window": (
-        "Gap of accuracy and of attention against fine-tuning steps in the one-layer model",
-        ("T7'", "A1"),
-    ),
-    "second-hop": ("Graphs in which a prompt lets only one of two models reach a second pair", ("K4",)),
-    "monofacts": ("Error of the ideal memoriser against the share of facts seen once", ()),
-}
-
 
 @dataclass(frozen=True)
 class Picture:
-    """One drawn picture. `kind` is a key of `ABOUT`, `name` the file's stem (a kind, and perhaps a laboratory)."""
+    """One drawn picture. `kind` is a key of `ABOUT`, `name` the file's stem: a kind and perhaps a laboratory."""
 
     kind: str
     name: str
     svg: bytes
     data: bytes
 
+    @property
+    def words(self) -> str:
+        """What it shows, and of what."""
+        more = self.name.removeprefix(self.kind).strip("-")
+        return f"{ABOUT[self.kind][0]}{f' ({more})' if more else ''}"
+
     def figure(self) -> Markup:
         """The picture with its words and its numbers to take away."""
-        words = ABOUT[self.kind][0]
-        lab = self.name.removeprefix(self.kind).strip("-")
-        caption = f"{words}{f' ({lab})' if lab else ''}."
+        caption = f"{self.words}."
         image = tag("img", src=_uri("image/svg+xml", self.svg), alt=caption, loading="lazy")
         link = tag("a", "Numbers (CSV)", href=_uri("text/csv", self.data), download=f"{self.name}.csv")
         return tag(
@@ -75,38 +45,37 @@ class Picture:
         )
 
 
-def draw(runs: Runs, data: Sequence[Path]) -> list[Picture]:
-    """All that these runs, these folders of `theory data` and theory alone can show."""
+def draw(runs: Runs, data: Sequence[Path], graphs: Sequence[Path] = ()) -> list[Picture]:
+    """All that these runs, these folders of `theory data`, these graphs and theory alone can show."""
     found: list[Picture] = []
     with TemporaryDirectory() as folder, _vector_only():
         place = Path(folder)
-        makers = {"forest": forest, **findings.PICTURES}
-        for kind, make in makers.items():
-            found += _taken(kind, make(runs, place))
-        for one in data:
-            for kind, of_data in theorems.PICTURES.items():
-                found += _taken(kind, of_data(one, place))
-        for kind, alone in closed_forms.PICTURES.items():
-            found += _taken(kind, alone(place))
-    return list(
-        {picture.name: picture for picture in found}.values()
-    )  # two runs of a laboratory share a name
+        found += _taken(list(of_runs(runs, place)))
+        for i, one in enumerate(data):
+            more = _taken(theorems.draw_all(one, place))
+            found += [
+                replace(picture, name=f"{picture.name}-data-{i + 1}" if i else picture.name)
+                for picture in more
+            ]
+        found += _taken(list(of_graphs(graphs, place)))
+        found += _taken(closed_forms.draw_all(place))
+    return found
 
 
 def belonging(pictures: Sequence[Picture], key: str) -> list[Picture]:
     """The pictures that a claim or theorem shares."""
-    return [picture for picture in pictures if key in ABOUT[picture.kind][1]]
+    return [picture for picture in pictures if key in claims_of(picture.name)]
 
 
 def shown(pictures: Sequence[Picture], key: str) -> list[Markup]:
     """Pictures where they are at home, that is with the first of their claims; with the others a link to it."""
     out = []
     for picture in belonging(pictures, key):
-        if ABOUT[picture.kind][1][0] == key:
+        home = claims_of(picture.name)[0]
+        if home == key:
             out.append(picture.figure())
         else:
-            home = ABOUT[picture.kind][1][0]
-            link = tag("a", ABOUT[picture.kind][0], href=f"#figure-{picture.name}")
+            link = tag("a", picture.words, href=f"#figure-{picture.name}")
             out.append(tag("p", "See the figure at ", home, ": ", link, ".", class_="quiet"))
     return out
 
@@ -120,14 +89,15 @@ def _vector_only() -> Iterator[None]:
         KINDS.reset(token)
 
 
-def _taken(kind: str, paths: Sequence[Path]) -> list[Picture]:
+def _taken(paths: Sequence[Path]) -> list[Picture]:
+    """Every SVG with the numbers of the same name, which are written after it."""
     numbers = {path.stem: path for path in paths if path.suffix == ".csv"}
-    alone = next(iter(numbers.values()), None)
-    return [
-        Picture(kind, path.stem, path.read_bytes(), (numbers.get(path.stem) or alone).read_bytes())  # type: ignore[union-attr]
-        for path in paths
-        if path.suffix == ".svg"
-    ]
+    pictures = []
+    for at, path in enumerate(paths):
+        if path.suffix == ".svg":
+            behind = numbers.get(path.stem) or next(one for one in paths[at:] if one.suffix == ".csv")
+            pictures.append(Picture(kind_of(path.stem), path.stem, path.read_bytes(), behind.read_bytes()))
+    return pictures
 
 
 def _uri(kind: str, content: bytes) -> str:

@@ -78,7 +78,8 @@ def _article(one: Theorem, found: CheckResult | None, pictures: Sequence[Picture
             tag("summary", f"{len(caught)} false variants that the check catches"),
             tag("ul", caught),
         ),
-        shown(pictures, one.id),
+        shown(pictures, one.id)
+        or tag("p", "No picture: the check above holds it number by number.", class_="quiet no-picture"),
         id=f"theorem-{identifier(one.id)}",
         class_="card",
         data_theorem=one.id,

@@ -117,7 +117,7 @@ def progress(rows: StudyRows, cell: Cell) -> Array | None:
 
 def band(curves: Array) -> tuple[Array, Array, Array]:
     """Mean and 95% interval over seeds at each point of the grid that every seed has."""
-    whole = np.isfinite(curves).all(axis=0)
+    whole = np.asarray(np.isfinite(curves).all(axis=0))
     found = [t_interval(column) if ok else None for column, ok in zip(curves.T, whole, strict=True)]
     middle, low, high = (
         np.array([getattr(one, name) if one else np.nan for one in found]) for name in ("mean", "low", "high")

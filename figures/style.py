@@ -18,13 +18,15 @@ COLUMN_WIDTH = 3.05
 
 # Okabe and Ito's palette, neighbours differing in lightness too; line styles say the same again in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-INK, QUIET = "#222222", "#8A8A8A"
+INK, QUIET = "#222222", "#6B6B6B"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+MARKERS = "osD^vP"
+HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")  # what tells bars apart in grey
 
 KINDS: ContextVar[tuple[str, ...]] = ContextVar("kinds", default=("png", "pdf", "svg"))  # that `save` writes
 _UNDATED: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
     "axes.titlesize": 8.5,
@@ -70,6 +72,10 @@ def canvas(width: float = TEXT_WIDTH, height: float = 2.4, **grid: Any) -> Itera
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """PNG, PDF and SVG (`KINDS`) of one figure, each written whole, with no date in it: equal data, equal files."""
     written = []
+    figure.draw_without_rendering()  # laid out once for all kinds, and again now that ticks are what they will be
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    figure.set_layout_engine("none")
     for kind in KINDS.get():
         path = folder / f"{name}.{kind}"
         with whole_file(path, "wb") as file:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.columns import Columns, read_columns, where, write_columns
-from figures.style import COLOURS, INK, LINES, QUIET, TEXT_WIDTH, canvas, save
+from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas, save
 from theory.attention import push
 from theory.thresholds import optimal_salience, threshold
 
@@ -135,6 +135,120 @@ def prediction(data: Path, folder: Path) -> list[Path]:
     return [*paths, write_columns(folder / "prediction_points.csv", table)]
 
 
+def salience(data: Path, folder: Path) -> list[Path]:
+    """P1 and what it leaves out: salience by frequency when relation values or attention are trained too."""
+    needed = ("relations", "steps", "attention", "frequency", "law", *INTERVAL)
+    table = read_columns(data / "salience_curve.csv", needed)
+    kinds = list(dict.fromkeys(zip(table["relations"], table["steps"], table["attention"], strict=True)))
+    with canvas(TEXT_WIDTH, 3.4, nrows=2, ncols=3, sharex=True) as (figure, panels):
+        for axes, (relations, steps, attention) in zip(panels.ravel(), kinds, strict=False):
+            rows = where(table, relations=relations, steps=steps, attention=attention)
+            order = np.argsort(rows["frequency"])
+            f, mean, low, high, law = (
+                rows[name][order] for name in ("frequency", "mean", "low", "high", "law")
+            )
+            axes.fill_between(
+                f, np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean),
+                color=COLOURS[0], alpha=0.25, linewidth=0,
+            )  # fmt: skip
+            axes.plot(f, mean, color=COLOURS[0], label="measured")
+            axes.plot(f, law, color=COLOURS[1], linestyle="--", label="law of a lone fact")
+            axes.set_xscale("log")
+            several = "relation" if relations == 1 else "relations"
+            axes.set_title(
+                f"{int(relations)} {several}, {int(steps):,} steps\nattention {attention}",
+                fontweight="normal",
+                fontsize=7.5,
+            )
+        for axes in panels.ravel()[len(kinds) :]:
+            axes.set_axis_off()
+        panels[0, 0].legend(loc="upper left")
+        panels[0, 0].set_ylabel("salience (nats)")
+        panels[1, 0].set_ylabel("salience (nats)")
+        panels[1, 1].set_xlabel("frequency of the fact in pretraining")
+        figure.suptitle(
+            "Salience by frequency where relation values are trained too, beside the law (P1)",
+            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+        seeds = int(np.nanmin(table["n"]))
+        figure.supxlabel(
+            f"one-hot tables, full-batch descent; mean and 95% interval over {seeds} seeds",
+            fontsize=7,
+            color=QUIET,
+        )
+        paths = save(figure, folder, "salience")
+    return [*paths, write_columns(folder / "salience.csv", table)]
+
+
+def coverage(data: Path, folder: Path) -> list[Path]:
+    """K5: the sampled gap of two tuned knowledge graphs against its closed form, with and without random prompts."""
+    table = read_columns(data / "graph_gap.csv", ("dim", "theta", "rows", "prompt", "expected", *INTERVAL))
+    with canvas(TEXT_WIDTH, 2.9) as (figure, axes):
+        axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
+        fits = []
+        for i, prompt in enumerate(np.unique(table["prompt"])):
+            rows = where(table, prompt=prompt)
+            label = "no prompt" if prompt == 0 else f"prompt holds each edge with chance {prompt:g}"
+            reach = np.stack([rows["mean"] - rows["low"], rows["high"] - rows["mean"]])
+            axes.errorbar(
+                rows["expected"],
+                rows["mean"],
+                np.where(np.isfinite(reach), reach, 0.0),
+                fmt=MARKERS[i],
+                color=COLOURS[i],
+                elinewidth=0.7,
+                label=label,
+            )
+            fits.append(f"{r_squared(rows['mean'], rows['expected']):.4f}")
+        axes.set_xlabel("expected gap, closed form (% of the stored edges)")
+        axes.set_ylabel("sampled gap (% of the stored edges)")
+        axes.set_title("What tuning covers foretells the gap of two knowledge graphs (K5)")
+        axes.legend(loc="upper left")
+        seeds = int(np.nanmin(table["n"]))
+        figure.supxlabel(
+            f"$R^2$ = {' and '.join(fits)}; 20 graphs a seed, mean and 95% interval over {seeds} seeds",
+            fontsize=7,
+            color=QUIET,
+        )
+        paths = save(figure, folder, "coverage")
+    return [*paths, write_columns(folder / "coverage.csv", table)]
+
+
+def monofact_bound(data: Path, folder: Path) -> list[Path]:
+    """Good and Turing, Kalai and Vempala: what learners say wrongly against the bound by facts stated once."""
+    needed = ("learner", "monofact", "hallucination", "bound", "miscalibration")
+    table = read_columns(data / "monofact_curve.csv", needed)
+    with canvas(TEXT_WIDTH, 2.8, ncols=2) as (figure, (left, right)):
+        left.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
+        for i, learner in enumerate(np.unique(table["learner"])):
+            rows = where(table, learner=learner)
+            label = str(learner).replace("_", " ")
+            style = {"color": COLOURS[i % len(COLOURS)], "markersize": 2.4, "alpha": 0.5}
+            left.plot(rows["bound"], rows["hallucination"], MARKERS[i % 6], label=label, **style)
+            right.plot(rows["monofact"], rows["hallucination"], MARKERS[i % 6], **style)
+        left.set_xlabel("bound: share of facts stated\nonce, less miscalibration")
+        left.set_ylabel("share of what is said that is wrong")
+        right.set_xlabel("share of statements whose\nfact is stated once")
+        broken = int(np.sum(table["hallucination"] < table["bound"] - 1e-9))
+        title = (
+            f"{broken} samples err less than facts stated once, less miscalibration, allow"
+            if broken
+            else "Nobody errs less than facts stated once, less miscalibration, allow"
+        )
+        figure.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+        legend = figure.legend(loc="outside right center", markerscale=1.6)
+        for handle in legend.legend_handles:
+            handle.set_alpha(1.0)  # type: ignore[union-attr]
+        seeds = len(np.unique(table["seed"])) if "seed" in table else 1
+        figure.supxlabel(
+            f"{len(table['learner']):,} samples of small worlds, {seeds} seeds; line: bound and truth are equal",
+            fontsize=7,
+            color=QUIET,
+        )
+        paths = save(figure, folder, "monofact-bound")
+    return [*paths, write_columns(folder / "monofact-bound.csv", table)]
+
+
 def r_squared(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
     """1 - residual over total sum of squares: the prediction itself is judged, not a line through it."""
     return float(1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2))
@@ -144,4 +258,7 @@ PICTURES: dict[str, Callable[[Path, Path], list[Path]]] = {
     "hump": hump,
     "prediction": prediction,
     "window": window,
+    "salience": salience,
+    "coverage": coverage,
+    "monofact-bound": monofact_bound,
 }

@@ -23,7 +23,7 @@ def drawn(tmp_path_factory):
 
 
 def columns(paths):
-    with open(paths[-1], encoding="utf-8", newline="") as file:
+    with open(paths[1], encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -34,7 +34,7 @@ def numbers(paths):
 
 def test_every_picture_has_its_numbers_beside_it(drawn):
     for name, paths in drawn.items():
-        assert [path.name for path in paths] == [f"{name}.svg", f"{name}.csv"]
+        assert [path.name for path in paths][:2] == [f"{name}.svg", f"{name}.csv"]
         assert paths[0].read_text(encoding="utf-8").count("<path") > 3
 
 
@@ -84,6 +84,25 @@ def test_only_the_prompted_known_model_takes_the_second_hop(drawn):
         ("A and the prompt", "0", "2", "reached in two hops")
     ]
     assert "from 1 to 2 pairs" in drawn["second-hop"][0].read_text(encoding="utf-8")
+
+
+def test_the_law_of_salience_meets_gradient_descent(drawn):
+    table = numbers(drawn["salience-law"])
+    assert len(table["law"]) == 39
+    assert table["descent"] == pytest.approx(table["law"], rel=0.03)
+    assert (table["exposure"][:13] == np.sort(table["exposure"][:13])).all()
+
+
+def test_prompts_move_the_gap_as_k1_and_k2_say(drawn):
+    moved = numbers([drawn["prompt-gap"][0], drawn["prompt-gap"][2]])
+    assert moved["predicted"].tolist() == moved["found"].tolist()
+    assert (moved["found"][moved["nested"] == 1] <= 0).all()
+    assert (moved["found"][moved["nested"] == 0] > 0).any()
+    table = numbers(drawn["prompt-gap"])
+    assert table["expected"] == pytest.approx((1 - table["p"]) * table["delta"])
+    assert np.abs(table["mean"] - table["expected"]).max() < 0.3
+    assert np.abs(table["widens"] - table["chance"]).max() < 0.03
+    assert (table["chance"] <= table["bound"] + 1e-12).all()
 
 
 def test_monofacts_foretell_the_error(drawn):

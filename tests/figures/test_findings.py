@@ -7,9 +7,12 @@ import pytest
 
 from figures.errors import FiguresError
 from figures.everything import draw
-from figures.findings import categories, fitting, mechanism, shares, trajectories, waterfall
+from figures.findings import PICTURES
 from figures.forest import forest
+from figures.halves import mechanism, trajectories
+from figures.mixes import categories, fitting, shares
 from figures.runs import GRID, read_runs
+from figures.validity import waterfall
 from theory.claims import evaluate
 from theory.claims.decompose import STRATA
 from theory.records import Record, RecordWriter
@@ -134,7 +137,7 @@ def test_curves_end_at_the_mean_of_the_last_step_and_pass_the_others(runs, tmp_p
     rows = [
         row
         for row in table(trajectories(runs, tmp_path), "trajectories")
-        if row["series"] == "lesser known half"
+        if row["series"] == "lesser known half" and row["panel"] == "accuracy"
     ]
     assert [float(row["x"]) for row in rows] == pytest.approx(GRID.tolist())
     last = mean_of(runs, trained_on="lesser", split="dev", step=10)
@@ -174,11 +177,11 @@ def test_bars_and_points_are_means_over_seeds(runs, tmp_path):
 
 def test_the_bars_of_the_waterfall_add_up(runs, tmp_path):
     bars = {row["series"]: float(row["mean"]) for row in table(waterfall(runs, tmp_path), "waterfall")}
-    assert bars["raw"] == pytest.approx(0.4)
+    assert bars["raw"] == pytest.approx(40)
     assert bars["raw"] - bars["copying"] - bars["answer support"] - bars["guessing"] == pytest.approx(
         bars["rest"]
     )
-    assert (bars["copying"], bars["answer support"], bars["guessing"]) == pytest.approx((0.1, 0.18, 0.02))
+    assert (bars["copying"], bars["answer support"], bars["guessing"]) == pytest.approx((10, 18, 2))
 
 
 def test_the_forest_shows_what_the_claims_say(runs, tmp_path):
@@ -213,7 +216,7 @@ def test_a_title_says_the_finding_only_if_the_verdict_does(tmp_path, gap, words)
 def test_without_rows_there_is_no_picture_and_the_reason_is_said(tmp_path):
     one = written(tmp_path / "x-1", [record("salience", 100, "best", 0.5)])
     runs = read_runs([one / "records.jsonl"])
-    for picture in (trajectories, mechanism, fitting, shares, categories, waterfall, forest):
+    for picture in (*PICTURES.values(), forest):
         assert picture(runs, tmp_path / "out") == []
     with pytest.raises(FiguresError, match="no picture can be drawn"):
         list(draw([one], tmp_path / "out"))
@@ -238,7 +241,7 @@ def test_a_single_seed_is_drawn_without_intervals(tmp_path):
     rows = table(paths, "mechanism")
     assert float(rows[0]["mean"]) == pytest.approx(0.7, abs=0.01)
     assert rows[0]["low"] == "-inf"
-    curve = table(paths, "trajectories")
+    curve = [row for row in table(paths, "trajectories") if row["panel"] == "accuracy"]
     assert curve[-1]["low"] == "nan"
     assert np.isfinite(float(curve[-1]["mean"]))
 

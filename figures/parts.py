@@ -1,0 +1,147 @@
+"""A claim in every laboratory: each part of its rule with its interval, the null and the paper's number."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from figures.drawing import MEANS, Rows, head, keep_as
+from figures.runs import Runs
+from figures.style import COLOURS, INK, MARKERS, QUIET, TEXT_WIDTH, canvas
+from theory.claims import PartVerdict, Verdict
+
+SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
+
+
+def others(runs: Runs, folder: Path, drawn: Collection[str]) -> list[Path]:
+    """A picture for every claim with rows that is not among those drawn otherwise."""
+    claims = dict.fromkeys(verdict.claim.id for verdict in runs.board.verdicts)
+    return [path for claim in claims if claim not in drawn for path in claim_parts(runs, claim, folder)]
+
+
+def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
+    """All parts of one claim; nothing if no laboratory has rows."""
+    verdicts = [one for one in runs.board.verdicts if one.claim.id == claim]
+    cells = [(one, part) for one in verdicts for part in one.parts if _drawable(part)]
+    if not cells:
+        return []
+    labs = list(dict.fromkeys((one.lab, one.run) for one, _ in cells))
+    units = [unit for unit in SHOWN if any(part.part.unit == unit for _, part in cells)]
+    groups = [[(one, part) for one, part in cells if part.part.unit == unit] for unit in units]
+    heights = [len(_names(group)) for group in groups]
+    table: Rows = []
+    with canvas(
+        TEXT_WIDTH,
+        0.38 * sum(heights) + 0.42 * len(groups) + 0.7,
+        nrows=len(groups),
+        squeeze=False,
+        gridspec_kw={"height_ratios": heights},
+    ) as (figure, grid):
+        for axes, group in zip(grid[:, 0], groups, strict=True):
+            table += _panel(axes, group, labs)
+        head(figure, _title(cells[0][0], verdicts))
+        seeds = sorted({part.seeds for _, part in cells})
+        counted = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        words = f"{counted} seeds, {MEANS}; thick bars: the null that a part is held against"
+        _legend(figure, labs, any(part.part.published for _, part in cells), words)
+        return keep_as(figure, folder, f"parts-{claim}", table)
+
+
+def _drawable(part: PartVerdict) -> bool:
+    return part.interval is not None and bool(np.isfinite(part.interval.mean))
+
+
+def _names(group: Sequence[tuple[Verdict, PartVerdict]]) -> list[str]:
+    return list(dict.fromkeys(part.part.name for _, part in group))
+
+
+def _title(first: Verdict, verdicts: Sequence[Verdict]) -> str:
+    """The claim's words alone where every laboratory that has rows reproduces it, else the verdicts beside them."""
+    said = [verdict.answer for verdict in verdicts if verdict.answer != "missing"]
+    words = f"{first.claim.id}: {first.claim.title}"
+    if said and set(said) == {"reproduced"}:
+        return words
+    told = ", ".join(f"{said.count(one)} {one}" for one in dict.fromkeys(said)) or "parts are missing"
+    return f"{words}? ({told})"
+
+
+def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequence[tuple[str, str]]) -> Rows:
+    names = _names(group)
+    rules = {part.part.name: part.part for _, part in group}
+    for name, part in rules.items():
+        y, null = names.index(name), part.null * part.scale
+        if part.role != "reported":
+            axes.plot([null, null], [y - 0.42, y + 0.42], color=INK, linewidth=1.6, solid_capstyle="butt")
+        if part.published is not None:
+            axes.plot(
+                [part.published.low, part.published.high], [y, y], color=QUIET, marker="|", markersize=11, linewidth=4,
+                alpha=0.5, solid_capstyle="butt",
+            )  # fmt: skip
+    table: Rows = []
+    for verdict, found in group:
+        lab, one = labs.index((verdict.lab, verdict.run)), found.interval
+        assert one is not None
+        at = names.index(found.part.name) + 0.6 * ((lab + 0.5) / len(labs) - 0.5)
+        colour = COLOURS[lab % len(COLOURS)]
+        if np.isfinite(one.low):
+            axes.plot([one.low, one.high], [at, at], color=colour, linewidth=1.0)
+        solid = found.outcome == "supported"
+        axes.plot(
+            one.mean,
+            at,
+            "X" if found.outcome == "opposed" else MARKERS[lab % len(MARKERS)],
+            color=colour,
+            markersize=4.5,
+            markerfacecolor=colour if solid or found.outcome == "opposed" else "white",
+        )
+        table.append(
+            {"part": found.part.name, "lab": verdict.lab, "run": verdict.run, "verdict": verdict.answer}
+            | {
+                "outcome": found.outcome,
+                "unit": found.part.unit,
+                "mean": one.mean,
+                "low": one.low,
+                "high": one.high,
+            }
+            | {"seeds": found.seeds, "null": found.part.null * found.part.scale}
+        )
+    labels = []
+    for name in names:
+        tail = " (reported)" if rules[name].role == "reported" else ""
+        labels.append("\n".join(textwrap.wrap(name + tail, 46)))
+    axes.set_yticks(range(len(names)), labels, fontsize=6.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(group[0][1].part.unit)
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.06)
+    return table
+
+
+def _legend(figure: Any, labs: Sequence[tuple[str, str]], paper: bool, words: str) -> None:
+    from matplotlib.lines import Line2D
+
+    several = len({lab for lab, _ in labs}) < len(labs)
+    entries = [
+        Line2D(
+            [], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=4.5,
+            label=f"{lab} {run}" if several else lab,
+        )
+        for i, (lab, run) in enumerate(labs)
+    ]  # fmt: skip
+    for label, marker, face in (
+        ("supports", "o", INK),
+        ("open or reported", "o", "white"),
+        ("opposes", "X", INK),
+    ):
+        entries.append(
+            Line2D([], [], color=INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
+        )
+    if paper:
+        entries.append(Line2D([], [], color=QUIET, alpha=0.6, linewidth=5, label="the paper's number"))
+    figure.legend(
+        handles=entries, loc="outside lower center", ncols=4, title=words, title_fontproperties={"size": 7}
+    ).get_title().set_color(QUIET)
