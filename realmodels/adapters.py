@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ def fresh_adapter(loaded: Loaded, recipe: Recipe) -> Iterator[Any]:
     targets = ALL_LINEAR if recipe.targets == (ALL_LINEAR,) else list(recipe.targets)
     config = LoraConfig(
         r=recipe.rank,
-        lora_alpha=recipe.alpha if recipe.alpha % 1 else int(recipe.alpha),
+        lora_alpha=cast("int", recipe.alpha if recipe.alpha % 1 else int(recipe.alpha)),  # peft takes fractions
         lora_dropout=recipe.dropout,
         target_modules=targets,
         bias="none",
@@ -136,7 +136,7 @@ def _lighten(module: Any) -> None:
 
 def _light(self: Any, x: Tensor) -> Tensor:
     if self.disable_adapters or self.merged:
-        return type(self).forward(self, x)  # type: ignore[no-any-return]
+        return type(self).forward(self, x)
     base, low, high = self.base_layer, self.lora_A[NAME].weight, self.lora_B[NAME].weight
     flat = x.reshape(-1, x.shape[-1])
     out = functional.linear(flat, base.weight, base.bias)

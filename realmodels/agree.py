@@ -66,7 +66,7 @@ def agree(first: Audited, second: Audited) -> Agreement:
         float((chance**2 + (1 - chance) ** 2).mean()),
         int((np.abs(greedy[0] - greedy[1]) > 1e-9).sum()),
         (float(p[0].mean()), float(p[1].mean())),
-        float(np.corrcoef(*p)[0, 1]) if moving else float("nan"),
+        float(np.corrcoef(p[0], p[1])[0, 1]) if moving else float("nan"),
         tuple(np.flatnonzero(differ).tolist()),
     )
 

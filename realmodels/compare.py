@@ -191,7 +191,7 @@ def _difference(
     d = a - b
     seeds, n = d.shape
     crossed = crossed_interval(d, level) if seeds > 1 and n > 1 else None
-    pairs = ()
+    pairs: tuple[Discordant, ...] = ()
     if np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
         pairs = tuple(_discordant(own) for own in d)
     if crossed:

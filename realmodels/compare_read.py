@@ -63,7 +63,7 @@ class Items:
     def within(self, stratum: str) -> NDArray[np.int64]:
         """Places of the items of a stratum such as overlap=no,answer=both|neither; of all for none."""
         pairs = [part.partition("=") for part in stratum.split(",") if part.strip()]
-        kept = range(len(self.hashes))
+        kept = list(range(len(self.hashes)))
         for key, _, text in pairs:
             known = dict.fromkeys(own[key] for own in self.strata if key in own)
             if not known:

@@ -46,6 +46,8 @@ def samples(exam: Exam) -> Iterator[dict[str, Any]]:
     names = list(exam.metrics)
     for i, question in enumerate(exam.task.questions):
         target = question.doc["answer"] if exam.task.letters else question.row.answers[0]
+        args: list[list[Any]]
+        resps: list[Any]
         if exam.task.letters:
             args = [[exam.prompts[i], word] for word in mmlu.continuations()]
             resps = [[[str(logprob), str(greedy)]] for logprob, greedy in exam.letters[i]]

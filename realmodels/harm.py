@@ -204,7 +204,7 @@ def _number(path: Path, line: int, row: Mapping[str, object], name: str) -> floa
     value = row[name]
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise RealmodelsError(f"{path}:{line}: field '{name}': expected a finite number, got {shown(value)}")

@@ -27,7 +27,8 @@ def read_relation(path: Path) -> list[dict[str, Any]]:
     name, templates, samples = (data.get(key) for key in ("name", "prompt_templates", "samples"))
     if not isinstance(name, str):
         raise RealmodelsError(f"{path}: field 'name': expected the relation's name, got {shown(name)}")
-    if not isinstance(templates, list) or not templates or "{}" not in str(templates[0]):
+    first = templates[0] if isinstance(templates, list) and templates else None
+    if not isinstance(first, str) or "{}" not in first:
         raise RealmodelsError(
             f"{path}: field 'prompt_templates': expected texts with {{}} for the subject, got {shown(templates)}"
         )
@@ -41,7 +42,7 @@ def read_relation(path: Path) -> list[dict[str, Any]]:
             raise RealmodelsError(
                 f"{path}: sample {place + 1}: expected strings in 'subject' and 'object', got {shown(samples[place])}"
             )
-        question = templates[0].replace("{}", subject)
+        question = first.replace("{}", subject)
         rows.append({**pair, "relation": name, "question": question, "answers": [answer]})
     return rows
 

@@ -157,7 +157,7 @@ def _answers(at: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("[") and value.rstrip().endswith("]"):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RealmodelsError(
                 f'{at}: {shown(value)} looks like a list but is not JSON; write ["a", "b"] with double quotes'
             ) from None

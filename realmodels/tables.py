@@ -17,7 +17,7 @@ from typing import Any
 from realmodels.errors import RealmodelsError
 from realmodels.texts import lines, parsed, read_json
 from theory.files import whole_file
-from theory.schema import shown
+from theory.schema import bare, quoted, shown
 
 KINDS: Mapping[str, str] = {
     ".jsonl": "jsonl",
@@ -149,7 +149,7 @@ def _separated(path: Path, kind: str, columns: Sequence[str]) -> Rows:
             continue
         if len(cells) != len(header):
             raise RealmodelsError(
-                f"{path}:{start}: expected {len(header)} fields ({', '.join(header)}), got {len(cells)}"
+                f"{path}:{start}: expected {len(header)} fields ({', '.join(map(bare, header))}), got {len(cells)}"
             )
         yield start, dict(zip(header, cells, strict=True))
 
@@ -171,7 +171,7 @@ def _header(path: Path, line: int, cells: list[str]) -> list[str]:
         if not name.strip():
             raise RealmodelsError(f"{path}:{line}: column {place + 1} of the header has no name; give it one")
         if name in cells[:place]:
-            raise RealmodelsError(f"{path}:{line}: the header names column '{name}' twice; rename one")
+            raise RealmodelsError(f"{path}:{line}: the header names column {quoted(name)} twice; rename one")
     return cells
 
 

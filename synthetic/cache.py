@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def address(key: Mapping[str, Any], code: str) -> str:
 
 def _write(path: Path, arrays: Arrays) -> None:
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **cast("dict[str, Any]", arrays))
     body = content.getvalue()
     write_whole(path, hashlib.sha256(body).hexdigest().encode() + body)
 

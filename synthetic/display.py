@@ -56,7 +56,7 @@ class Display:
         if not self._stream.isatty() or self.elapsed <= PATIENCE:
             return
         if self._bar is None:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+            from tqdm import tqdm
 
             tqdm.monitor_interval = 0  # no thread of its own
             self._bar = tqdm(

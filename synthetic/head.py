@@ -68,4 +68,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 def summed_loss(rows: Tensor, head: Tensor, targets: Tensor, *, half: bool = False) -> Tensor:
     """Sum over rows (n, width) of -log softmax(rows head^T) at `targets` (n,). `half` multiplies in bfloat16."""
-    return _ChunkedCrossEntropy.apply(rows, head, targets, half)  # type: ignore[no-any-return,no-untyped-call]
+    return _ChunkedCrossEntropy.apply(rows, head, targets, half)

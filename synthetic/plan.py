@@ -143,7 +143,7 @@ def read_changes(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise SyntheticError(f"{path}: expected {kind}: {problem}") from None
     found = found.get("setup", found) if isinstance(found, dict) else found

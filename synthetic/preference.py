@@ -94,7 +94,7 @@ def preferred(desk: Desk, found: Library, start: Written, tokens: int) -> Writte
                     break
                 optimiser.zero_grad(set_to_none=True)
                 loss = preference_loss(both(live, some), before[torch.from_numpy(some)])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 torch.nn.utils.clip_grad_norm_(list(live.values()), how.clip)
                 optimiser.step()
                 read, steps = read + int(length[some].sum()), steps + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from synthetic.errors import SyntheticError
@@ -136,7 +136,7 @@ class Setup:
         """The setup of `to_json`; what is left out keeps its default."""
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SyntheticError(f"Setup: expected JSON: {error}") from None
         if not isinstance(found, dict):
             raise SyntheticError(f"Setup: expected a JSON object, got {text[:40]!r}")
@@ -145,15 +145,15 @@ class Setup:
 
 def setup_from(mapping: Mapping[str, Any]) -> Setup:
     """A setup from plain values; what is left out keeps its default."""
-    values = _known(Setup, dict(mapping), "Setup")
     base = Setup()
+    values = _known(base, dict(mapping), "Setup")
     for name in ("text", "shape", "pretrain", "tune"):
         if name in values:
             part = getattr(base, name)
-            inner = _known(type(part), _tuples(values[name]), f"Setup.{name}")
+            inner = _known(part, _table(values[name], f"Setup.{name}"), f"Setup.{name}")
             values[name] = replace(part, **inner)
     if "world" in values:
-        whole = asdict(base.world) | dict(values["world"])
+        whole = asdict(base.world) | _table(values["world"], "Setup.world")
         try:
             values["world"] = spec_from_mapping(whole, where="Setup.world")
         except TheoryError as error:
@@ -161,18 +161,36 @@ def setup_from(mapping: Mapping[str, Any]) -> Setup:
     return Setup(**values)
 
 
-def _known(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
-    from theory.schema import nearest
+def _known(part: Any, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Values for fields of `part`, each of the kind of the one that is there; lists become tuples."""
+    from theory.schema import nearest, shown
 
-    names = [field.name for field in fields(kind)]
-    for name in values:
+    names = [field.name for field in fields(part)]
+    for name, value in values.items():
         if name not in names:
             raise SyntheticError(f"{where}: no field {name!r}{nearest(name, names)}")
-    return values
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+        if not _alike(usual := getattr(part, name), value):
+            kind = "a table of fields" if is_dataclass(usual) else f"one like {shown(usual)}"
+            raise SyntheticError(f"{where}.{name} is {shown(value)}; give {kind}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _alike(usual: Any, value: Any) -> bool:
+    if is_dataclass(usual):
+        return isinstance(value, Mapping)
+    if isinstance(usual, tuple):
+        return isinstance(value, (list, tuple)) and all(_alike(usual[0], one) for one in value)
+    if isinstance(usual, float):
+        return type(value) in (int, float) and abs(value) < 1e300
+    if usual is None or type(usual) is int:
+        return (type(value) is int and abs(value) < 2**63) or (value is None and usual is None)
+    return type(value) is type(usual)
+
+
+def _table(values: Any, where: str) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise SyntheticError(f"{where} is {values!r}; give a table of fields")
+    return dict(values)
 
 
 DEFAULT = Setup()

@@ -117,7 +117,7 @@ def _automatic(weights: Weights, spec: LlamaSpec, how: TrainSpec, tokens: float,
         for tensor, _ in changing:
             tensor.grad = None
         loss = batch_loss(live, batch, states, half)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     return _Learner(live, changing, teach, lambda: {name: tensor.detach() for name, tensor in live.items()})
