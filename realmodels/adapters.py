@@ -35,7 +35,8 @@ def fresh_adapter(loaded: Loaded, recipe: Recipe) -> Iterator[Any]:
     targets = ALL_LINEAR if recipe.targets == (ALL_LINEAR,) else list(recipe.targets)
     config = LoraConfig(
         r=recipe.rank,
-        lora_alpha=cast("int", recipe.alpha if recipe.alpha % 1 else int(recipe.alpha)),  # peft takes fractions
+        # peft takes fractions too, whatever it says
+        lora_alpha=cast("int", recipe.alpha if recipe.alpha % 1 else int(recipe.alpha)),
         lora_dropout=recipe.dropout,
         target_modules=targets,
         bias="none",
