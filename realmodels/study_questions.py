@@ -12,6 +12,9 @@ from realmodels.errors import RealmodelsError
 from realmodels.prompting import style_named
 from realmodels.recipe import Recipe
 from realmodels.study_arms import Arm, Result, along_steps, results_of, shared_folder
+from realmodels.study_calibration import NAME as CALIBRATION
+from realmodels.study_calibration import measured
+from realmodels.study_calibration import table as calibration
 from realmodels.study_exam import Exam, taught
 from realmodels.study_facts import Facts, facts_of
 from realmodels.study_records import Paper, Stamp, paper, write_records
@@ -92,6 +95,8 @@ def run_questions(order: Order, kind: Kind, say: Say) -> Sequence[Section]:
         for seed, sets in drawn.items()
     ]
     write_records(order.output / RECORDS, (record for bundle in bundles for record in kind.records(bundle)))
+    if sets_measured := measured(bundles):
+        write_whole(order.output / CALIBRATION, calibration(sets_measured))
     return kind.sections(order, facts, bundles)
 
 
