@@ -186,7 +186,7 @@ def _packets(
     for part in asked(loaded, sheet.style, [sheet.texts[i] for i in items], ids):
         rows = tuple(pack(rest, own) for rest, own in zip(part.rests, part.answers, strict=True))
         before = len(part.prefix)
-        check_length(loaded, before + max(map(len, rows)))
+        check_length(loaded, before + max(row.reach for row in rows))
         of = tuple(items[k] for k in part.index)
         spans = tuple((a - before, b - before) for a, b in (sheet.spans[i] or (0, 0) for i in of))
         yield _Packet(loaded, of, run_prefix(loaded, part.prefix), rows, spans, part.stops)

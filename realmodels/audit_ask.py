@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from realmodels.audit_plan import Piece, Plan
@@ -11,7 +11,9 @@ from realmodels.errors import RealmodelsError
 from realmodels.estimate import estimate, logprobs, p_true
 from realmodels.loading import Loaded, quiet
 from realmodels.prefix import check_length
-from realmodels.prompting import render_answer, render_prefix, render_question
+from realmodels.prompting import FALSE, TRUE, render_answer, render_prefix, render_question, truth_prompt
+from realmodels.rows import Row
+from realmodels.tokens import Tokens
 
 DIGITS = 7  # significant digits kept: single precision has no more
 
@@ -36,21 +38,50 @@ def ask(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None = None) -> l
 
 
 def check_lengths(loaded: Loaded, plan: Plan) -> None:
-    """The longest prompt fits the model, or the row that makes it too long is named before anything is asked."""
-    style, tokens = plan.asking.style, loaded.tokens
+    """The longest prompt fits the model, or what makes it too long is named before anything is asked."""
     with quiet():
-        asked = tokens.prompts_ids([render_question(style, row.question) for row in plan.rows])
-    longest = [
-        max(len(tokens.answer_ids(render_answer(alias))) for alias in row.answers) for row in plan.rows
-    ]
-    own = [len(ids) + more for ids, more in zip(asked, longest, strict=True)]
-    sizes = [(len(tokens.prompt_ids(render_prefix(style, plan.shown(draw)))), draw) for draw in plan.draws]
-    total, i, shots = max((size + own[i], i, draw.shots) for size, draw in sizes for i in draw.rows)
+        total, i, shots = max(_sizes(loaded.tokens, plan))
     try:
         check_length(loaded, total)
     except RealmodelsError as problem:
-        row = max((plan.rows[i], *(plan.pool[k] for k in shots)), key=lambda row: len(row.question))
-        raise RealmodelsError(f"{row.source}:{row.line}: field 'question': {problem}") from None
+        row, name = _longest(plan.rows[i], [plan.pool[k] for k in shots])
+        at = f"{row.source}:{row.line}" if row.line else f"{row.source}: row {row.number + 1}"
+        raise RealmodelsError(f"{at}: field '{name}': {problem}") from None
+
+
+def _sizes(tokens: Tokens, plan: Plan) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """(tokens with all that is read or written behind them, row, shots) of every prompt of every kind."""
+    asking, rows = plan.asking, plan.rows
+    style, written = asking.style, asking.sampling.longest
+    asked = [len(ids) for ids in tokens.prompts_ids([render_question(style, row.question) for row in rows])]
+    longest = [max(len(tokens.answer_ids(render_answer(alias))) for alias in row.answers) for row in rows]
+    for draw in plan.draws:
+        before = len(tokens.prompt_ids(render_prefix(style, plan.shown(draw)))) - len(tokens.bos)
+        for i in draw.rows:
+            behind = {
+                "exact": longest[i],
+                "hybrid": longest[i] + written,
+                "sample": max(longest[i], written),
+            }
+            yield before + asked[i] + behind[asking.estimator_of(draw.prompt)], i, draw.shots
+            if draw.prompt == 0 and i in plan.swaps:
+                instead = tokens.prompts_ids([render_question(style, text) for text in plan.swaps[i]])
+                yield before + max(map(len, instead)) + longest[i], i, draw.shots
+        if draw.prompt == 0 and "p_true" in asking.kinds:
+            shots = plan.shown(draw)
+            texts = [truth_prompt(style, shots, rows[i].question, rows[i].answers[0]) for i in draw.rows]
+            verdict = max(len(tokens.answer_ids(word)) for word in (TRUE, FALSE))
+            for i, ids in zip(draw.rows, tokens.prompts_ids(texts), strict=True):
+                yield len(ids) + verdict, i, draw.shots
+
+
+def _longest(row: Row, shots: Sequence[Row]) -> tuple[Row, str]:
+    """The longest text of a prompt: whose it is, and which field."""
+    texts = [(row, "question", row.question), *((row, "answers", alias) for alias in row.answers)]
+    for shot in shots:
+        texts += [(shot, "question", shot.question), (shot, "answers", shot.answers[0])]
+    found, name, _ = max(texts, key=lambda one: len(one[2]))
+    return found, name
 
 
 def _answer(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None) -> list[dict[str, Any]]:

@@ -80,8 +80,8 @@ def check_lengths(
         aliases = (
             mmlu.continuations() if question.choices else (render_answer(a) for a in question.row.answers)
         )
-        tree = sum(len(loaded.tokens.answer_ids(alias)) for alias in aliases)
-        longest = max(longest, len(ids) + room + tree)
+        reach = max(len(loaded.tokens.answer_ids(alias)) for alias in aliases)
+        longest = max(longest, len(ids) + room + reach)
     check_length(loaded, longest)
 
 
@@ -119,7 +119,7 @@ def _letters(
     rows = [pack(rest, answers) for rest, answers in zip(part.rests, part.answers, strict=True)]
     prefix, stops = run_prefix(loaded, part.prefix), frozenset(part.stops)
     lengths = [len(row) for row in rows]
-    check_length(loaded, prefix.length + max(lengths))
+    check_length(loaded, prefix.length + max(row.reach for row in rows))
 
     def work(index: np.ndarray) -> list[list[tuple[float, bool]]]:
         some = [rows[i] for i in index]

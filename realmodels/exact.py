@@ -38,8 +38,8 @@ def read_answers(
     draw, stops = Draw(sampling.temperature, sampling.top_k), frozenset(part.stops)
     prefix = run_prefix(loaded, part.prefix)
     lengths = [len(row) for row in rows]
-    longest = max(lengths) + (sampling.longest if decode else 0)
-    check_length(loaded, prefix.length + longest)
+    room = sampling.longest if decode else 0
+    check_length(loaded, prefix.length + max(row.reach for row in rows) + room)
 
     def work(index: np.ndarray) -> list[Read]:
         some = [rows[i] for i in index]
@@ -54,7 +54,7 @@ def read_answers(
             for one, ids in zip(found, said, strict=True)
         ]
 
-    tokens = token_budget(loaded, prefix.length, longest)
+    tokens = token_budget(loaded, prefix.length, max(lengths) + room)
     for index, found in in_batches(lengths, work, tokens, batch):
         yield from ((part.index[i], read) for i, read in zip(index, found, strict=True))
 
@@ -64,7 +64,7 @@ def beginnings(loaded: Loaded, part: Asking, batch: int | None) -> Iterator[tupl
     rows = [pack(rest, answers) for rest, answers in zip(part.rests, part.answers, strict=True)]
     prefix = run_prefix(loaded, part.prefix)
     lengths = [len(row) for row in rows]
-    check_length(loaded, prefix.length + max(lengths))
+    check_length(loaded, prefix.length + max(row.reach for row in rows))
 
     def work(index: np.ndarray) -> list[Floats]:
         some = [rows[i] for i in index]

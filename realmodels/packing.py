@@ -26,6 +26,11 @@ class Row:
         return len(self.tokens)
 
     @property
+    def reach(self) -> int:
+        """Tokens of the question with its longest answer: what must fit the model, however many branches there are."""
+        return max(self.depth, default=-1) + 1
+
+    @property
     def end(self) -> int:
         """The question's last token: the answer comes next."""
         return self.asked - 1

@@ -186,7 +186,7 @@ def check_length(loaded: Loaded, tokens: int) -> None:
     if tokens > min(limits):
         raise RealmodelsError(
             f"{loaded.name}: a prompt with its answer has {tokens} tokens, the model sees {min(limits)} at once; "
-            "use fewer shots, or drop the rows with the longest questions"
+            "use fewer shots, or drop the rows with the longest questions and answers"
         )
 
 
