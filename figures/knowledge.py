@@ -76,7 +76,7 @@ def read_graph(path: Path) -> Knowledge:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FiguresError(f"{path}: no such file; `python -m synthetic graph -o {path}` writes it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FiguresError(f"{path}: it cannot be read as JSON: {error}") from None
     told = found.get("format") if isinstance(found, dict) else None
     if told != FORMAT:
@@ -123,7 +123,9 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
             axes.set_title(f"{title}\n{count} of {len(found.edges)} edges", fontweight="normal")
         for answer, (x, y) in hubs.items():
             name = found.answers[answer]
-            spots[0].text(x, y - 0.64, name, ha="center", va="center", fontsize=4.5, color=QUIET)
+            spots[0].text(
+                x, y - 0.64, name, ha="center", va="center", fontsize=4.5, color=QUIET, parse_math=False
+            )
         _legend(grid[1, 0])
         prompt = {"few": "shots", "few-wrong": "wrong shots"}
         kind, _, count_ = found.prompt.partition(":")

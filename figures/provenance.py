@@ -40,8 +40,15 @@ def _cases(file: Path) -> frozenset[Case]:
             end = line.find(b'"seed"')
             if end > 0:
                 starts.add(line[:end].rstrip(b", "))
-    found = (json.loads(start + b"}") for start in starts)
-    return frozenset((one["lab"], one["study"], one["run"]) for one in found)
+    return frozenset(filter(None, map(_case, starts)))
+
+
+def _case(start: bytes) -> Case | None:
+    try:
+        one = json.loads(start + b"}")
+        return (one["lab"], one["study"], one["run"]) if {str}.issuperset(map(type, one.values())) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _about(file: Path) -> Mapping[str, object]:
@@ -50,7 +57,7 @@ def _about(file: Path) -> Mapping[str, object]:
         if path.is_file():
             try:
                 found = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise FiguresError(f"{path}: it is not JSON: {error}; remove it or restore it") from None
             return found if isinstance(found, dict) else {}
     return {}

@@ -27,10 +27,12 @@ def read_checks(path: Path) -> dict[str, CheckResult]:
             CheckResult(**{name: row[name] for name in FIELDS}, note=row.get("note", "")) for row in rows
         ]
         for one in found:
+            if not isinstance(one.theorem, str):
+                raise TypeError("a theorem must be named")
             if not isinstance(one.instances, int) or not isinstance(one.violations, int):
                 raise TypeError("instances and violations must be whole numbers")
             float(one.worst_error)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise FiguresError(
             f"{path}: expected the results of `python -m theory check --output {path}`: {error!r}"
         ) from None

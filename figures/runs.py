@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,7 +135,7 @@ def reach(one: Interval) -> tuple[float, float]:
 
 def slug(lab: str) -> str:
     """A laboratory's name in a file's name."""
-    return lab.replace("/", "-")
+    return re.sub(r"[^\w.-]+", "-", lab)
 
 
 def seeds_of(rows: StudyRows) -> str:

@@ -202,7 +202,10 @@ class _Said:
             raise self.wrong(name, "a number between 0 and 1" if name in _SHARES else "a number or null")
         if name in _SHARES and not 0 <= value <= 1:
             raise self.wrong(name, "a number between 0 and 1")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.wrong(name, "a number or null") from None
 
     def flag(self, name: str) -> int:
         value = self.knowledge.get(name)

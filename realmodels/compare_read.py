@@ -175,7 +175,10 @@ def _names(file: Path, number: int, line: Mapping[str, Any]) -> list[str]:
 def _number(file: Path, number: int, name: str, value: Any) -> float:
     if not isinstance(value, bool | int | float):
         raise RealmodelsError(f"{file}:{number}: field '{name}': expected a number, got {shown(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise RealmodelsError(f"{file}:{number}: field '{name}': {shown(value)} is too large") from None
 
 
 def _subject(doc: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from theory.schema import nearest, shown
 DECAYS = ("constant", "linear", "cosine")
 BATCHING = ("buckets", "packed", "random")
 ALL_LINEAR = "all-linear"
+MOST = 2**16  # characters of a recipe's file
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not (name in _OPTIONAL and value is None) and (type(value) is not int or value < least):
+            if name in _OPTIONAL and value is None:
+                continue
+            if type(value) is not int or not least <= value < 2**63:
                 raise RealmodelsError(
                     f"recipe: {name}: expected a whole number of at least {least}, got {shown(value)}"
                 )
@@ -80,6 +83,8 @@ class Recipe:
             raise RealmodelsError(
                 f"recipe: targets: expected 'all-linear' or a list of layer names, got {shown(self.targets)}"
             )
+        if not isinstance(self.style, str):
+            raise RealmodelsError(f"recipe: style: expected a name, got {shown(self.style)}")
         from realmodels.prompting import style_named
 
         style_named(self.style)
@@ -144,7 +149,9 @@ def _shaped(name: str, value: Any) -> Any:
     if name in _SPANS and not isinstance(value, bool):
         try:
             return float(value)
-        except (TypeError, ValueError, OverflowError):
+        except OverflowError:
+            return math.inf
+        except (TypeError, ValueError):
             return value
     return value
 
@@ -158,6 +165,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise RealmodelsError(f"{path}: not UTF-8; expected a YAML file such as 'rate: 1e-3'") from None
+    if len(text) > MOST:
+        raise RealmodelsError(f"{path}: has {len(text):,} characters, more than the {MOST:,} of any recipe")
     said = _parsed(f"{path}", text)
     if said is None:
         return {}
@@ -170,11 +179,23 @@ def _parsed(where: str, text: str) -> Any:
     import yaml
 
     class Strict(yaml.SafeLoader):
-        """A key that stands there twice is an error and not the later one."""
+        """A key that stands there twice is an error and not the later one; nothing stands for something else, for
+        ten lines of aliases can mean a billion values."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.composer.ComposerError(
+                    problem="an alias; write its value out", problem_mark=self.peek_event().start_mark
+                )
+            return super().compose_node(parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys: set[str] = set()
             for key, _ in node.value:
+                if not isinstance(key.value, str):
+                    raise yaml.constructor.ConstructorError(
+                        problem="a key that is no name", problem_mark=key.start_mark
+                    )
                 if key.value in keys:
                     raise yaml.constructor.ConstructorError(
                         problem=f"{shown(key.value)} stands there twice", problem_mark=key.start_mark
@@ -190,3 +211,12 @@ def _parsed(where: str, text: str) -> Any:
         raise RealmodelsError(
             f"{where}{line}: not YAML: {getattr(problem, 'problem', None) or 'cannot be read'}"
         ) from None
+    except (
+        Exception
+    ) as problem:  # a date of month 13, ten thousand brackets: what makes the values raises anything
+        said = (
+            str(problem)
+            if isinstance(problem, ValueError)
+            else f"a value that cannot be read ({problem!r:.60})"
+        )
+        raise RealmodelsError(f"{where}: not YAML: {said.splitlines()[0]}") from None

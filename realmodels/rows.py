@@ -157,6 +157,9 @@ def _answers(at: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("[") and value.rstrip().endswith("]"):
         try:
             value = json.loads(value)
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise RealmodelsError(f"{at}: half of a \\u surrogate pair, which is no character") from None
         except (ValueError, RecursionError):
             raise RealmodelsError(
                 f'{at}: {shown(value)} looks like a list but is not JSON; write ["a", "b"] with double quotes'

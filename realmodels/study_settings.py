@@ -122,7 +122,7 @@ def shaped(kind: type, name: str, value: Any) -> Any:
             else value
         )
     if isinstance(usual, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < 2**63 else value
     return str(value) if isinstance(usual, str) and isinstance(value, (int, float)) else value
 
 

@@ -165,10 +165,12 @@ def _known(part: Any, values: dict[str, Any], where: str) -> dict[str, Any]:
     """Values for fields of `part`, each of the kind of the one that is there; lists become tuples."""
     from theory.schema import nearest, shown
 
-    names = [field.name for field in fields(part)]
+    kinds = {field.name: str(field.type) for field in fields(part)}
     for name, value in values.items():
-        if name not in names:
-            raise SyntheticError(f"{where}: no field {name!r}{nearest(name, names)}")
+        if name not in kinds:
+            raise SyntheticError(f"{where}: no field {name!r}{nearest(name, kinds)}")
+        if value is None and "None" in kinds[name]:
+            continue
         if not _alike(usual := getattr(part, name), value):
             kind = "a table of fields" if is_dataclass(usual) else f"one like {shown(usual)}"
             raise SyntheticError(f"{where}.{name} is {shown(value)}; give {kind}")
@@ -183,7 +185,7 @@ def _alike(usual: Any, value: Any) -> bool:
     if isinstance(usual, float):
         return type(value) in (int, float) and abs(value) < 1e300
     if usual is None or type(usual) is int:
-        return (type(value) is int and abs(value) < 2**63) or (value is None and usual is None)
+        return isinstance(value, int) and abs(value) < 2**63
     return type(value) is type(usual)
 
 

@@ -108,7 +108,7 @@ def _values(cell: Any, rows: StudyRows) -> Iterator[tuple[Any, ...]]:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> str:
-    from theory.claims.render import safe
+    from theory.spreadsheets import safe
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

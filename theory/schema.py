@@ -60,7 +60,11 @@ def shown(value: object) -> str:
     """The value as it stands in the file, shortened."""
     try:
         text = json.dumps(value, default=repr)
-    except ValueError:  # an integer of thousands of digits, a list that holds itself
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):  # an integer of thousands of digits, a list that holds itself
         text = f"one {type(value).__name__} that cannot be shown"
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -88,7 +92,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'seed'?`, or the list of what is known."""
     known = tuple(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"
+    return f"; did you mean {quoted(close[0])}?" if close else f"; known are {', '.join(map(bare, known))}"
+
+
+def bare(name: str) -> str:
+    """A name as it stands, in one line: as JSON if it holds a line end or the like."""
+    return name if isinstance(name, str) and name.isprintable() else shown(name)
+
+
+def quoted(name: str) -> str:
+    return f"'{name}'" if name.isprintable() else shown(name)
 
 
 def checked(record: Record) -> Complaint:

@@ -191,6 +191,8 @@ class Builder:
         found = [error for name in FIELDS if (error := self._first_bad(name, columns[name])) is not None]
         if found:
             raise min(found, key=lambda error: error.row)
+        if not len(columns["value"].which):
+            return
         numbers = {
             name: np.asarray(columns[name].values, DTYPES[name])[columns[name].which] for name in NUMBERS
         }
@@ -261,6 +263,8 @@ def _known(name: str) -> str:
 def _length(column: Any) -> int | None:
     if isinstance(column, Encoded):
         return len(column.which)
+    if isinstance(column, (list, tuple)):
+        return len(column)
     return None if isinstance(column, str) or np.ndim(column) == 0 else len(column)
 
 

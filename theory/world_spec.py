@@ -183,7 +183,10 @@ _REALS = {
 
 
 def _refuse(name: str, expected: str, found: object) -> TheoryError:
-    shown = found if isinstance(found, str) and found.startswith("one of") else repr(found)
+    try:
+        shown = found if isinstance(found, str) and found.startswith("one of") else repr(found)
+    except ValueError:  # an integer of thousands of digits
+        shown = f"one {type(found).__name__} that cannot be shown"
     return TheoryError(f"WorldSpec.{name}: expected {expected}, got {shown}")
 
 
@@ -192,6 +195,8 @@ def _integer(name: str, value: object, span: _Span) -> int:
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise _refuse(name, wanted, value)
     number = operator.index(value)
+    if number >= 2**63:
+        raise _refuse(name, "an integer below 2^63", number)
     if not span.holds(number):
         raise _refuse(name, wanted, number)
     return number
@@ -201,7 +206,10 @@ def _real(name: str, value: object, span: _Span) -> float:
     wanted = f"a number {span}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise _refuse(name, wanted, value)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number) or not span.holds(number):
         raise _refuse(name, wanted, number)
     return number
@@ -236,7 +244,7 @@ def read_spec(path: str | Path) -> WorldSpec:
         mapping = tomllib.loads(text)
     except OSError as error:
         raise TheoryError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise TheoryError(f"{path}: expected TOML such as `subjects = 300`: {error}") from error
     return spec_from_mapping(mapping, where=str(path))
 

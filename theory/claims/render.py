@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from theory.claims.base import LEVEL
+from theory.spreadsheets import safe
 
 if TYPE_CHECKING:
     from theory.claims.scoreboard import PartVerdict, Scoreboard, Verdict
@@ -21,8 +22,6 @@ COLUMNS = ("claim", "lab", "verdict", "held", "effect [95% interval]", "seeds", 
 WIDTH = 110  # of remarks, which stand below their line
 RIGHT = {"held", "seeds"}
 ANSWERS = ("reproduced", "contradicted", "inconclusive", "missing")
-# a spreadsheet takes a cell that starts like this for a formula
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def to_text(board: Scoreboard, parts: bool = False) -> str:
@@ -104,15 +103,6 @@ def to_csv(board: Scoreboard) -> str:
         writer.writerow(rows[0])
         writer.writerows([safe(value) for value in row.values()] for row in rows)
     return out.getvalue()
-
-
-def safe(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if isinstance(value, list):
-        value = "; ".join(value)
-    if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
-        return "'" + value
-    return "" if value is None else value
 
 
 def _settling(verdict: Verdict) -> PartVerdict:

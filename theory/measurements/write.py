@@ -23,6 +23,7 @@ from theory.measurements.observations import SOURCES
 from theory.processes import deaf_to_ctrl_c, single_threaded
 from theory.records import Record, RecordWriter
 from theory.runs import environment
+from theory.spreadsheets import safe
 
 RECORDS = "records"  # what `only` may name besides the measurements
 
@@ -155,7 +156,7 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> Pat
             raise TheoryError(
                 f"{path.name}: found a row with {sorted(row)}, expected the columns {sorted(columns)}"
             )
-        writer.writerow([f"{row[c]:.6g}" if isinstance(row[c], float) else row[c] for c in columns])
+        writer.writerow([f"{row[c]:.6g}" if isinstance(row[c], float) else safe(row[c]) for c in columns])
     write_whole(path, text.getvalue())
     return path
 
