@@ -61,7 +61,7 @@ def tuning(setup: Setup, arm: Trainable, seed: int) -> TrainSpec:
 
 def steps_of(base: Base, rows: Rows, how: TrainSpec | None = None) -> int:
     """How many steps `finetune` takes."""
-    how = how or base.setup.tune
+    how = how or tuning(base.setup, "all", base.seed)
     found = documents(base, rows)
     return plan(found, how, max(how.room, int(found.lengths.max())))[1]
 

@@ -93,7 +93,9 @@ class _Learner:
 def _learner(weights: Weights, spec: LlamaSpec, how: TrainSpec, tokens: float) -> _Learner:
     """By hand where that can be done; else by automatic differentiation."""
     half = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16())
-    if how.trainable == "lora" or half or how.compile == "always" or set(weights) != set(spec.shapes()):
+    single = all(tensor.dtype == torch.float32 for tensor in weights.values())
+    bare = set(weights) == set(spec.shapes())
+    if how.trainable == "lora" or half or how.compile == "always" or not (single and bare):
         return _automatic(weights, spec, how, tokens, half)
     store = Store(weights, spec, trainable_names(weights, how.trainable))
     return _Learner(

@@ -1,9 +1,12 @@
 """The gradient that is written out by hand against automatic differentiation in double precision."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from synthetic import train as training
 from synthetic.compiling import body
 from synthetic.gradient import Gradient, Store
 from synthetic.model import EMBEDDING, FINAL_NORM, LlamaSpec, initialise
@@ -147,3 +150,32 @@ def test_padding_has_no_part_in_it():
     assert before[0] == after[0]
     assert all(torch.equal(before[1][name], after[1][name]) for name in before[1])
     assert FINAL_NORM in before[1]
+
+
+HOW = {
+    "all, decaying": TrainSpec(weight_decay=0.3),
+    "layers, far too steep": TrainSpec(trainable="layers", clip=0.05),
+    "attention, decaying, too steep": TrainSpec(trainable="attention", weight_decay=0.3, clip=0.05),
+    "values, by documents": TrainSpec(trainable="values", unit="documents"),
+    "values, with momentum": TrainSpec(
+        rate=0.1, trainable="values", optimiser="sgd", momentum=0.9, weight_decay=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("shape", SPECS)
+def test_a_whole_training_ends_where_one_in_double_precision_does(shape, how, monkeypatch):
+    spec, how = SPECS[shape], replace(HOW[how], batch=3, room=ROOM, steps=6)
+    rng = np.random.default_rng(1)
+    told = [rng.integers(0, spec.vocabulary, rng.integers(3, 9)).tolist() for _ in range(30)]
+    documents = Documents.of(told, [[False] * (len(one) - 2) + [True] * 2 for one in told])
+    weights = with_norms(spec)
+    found = train(weights, spec, documents, how)
+    monkeypatch.setattr(training, "Gradient", None)  # with weights in double precision it has no part in it
+    exact = train({name: tensor.double() for name, tensor in weights.items()}, spec, documents, how)
+    assert found.losses == pytest.approx(exact.losses, rel=1e-5)
+    for name, start in weights.items():
+        moved = exact.weights[name] - start
+        assert bool(moved.abs().max() > 0) is (name in trainable_names(weights, how.trainable)), name
+        assert (found.weights[name] - exact.weights[name]).norm() <= 1e-3 * moved.norm() + 1e-6, name

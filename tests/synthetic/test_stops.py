@@ -91,6 +91,13 @@ def test_dev_is_looked_at_at_a_few_steps_and_at_the_last(tiny, rows, dev, tuned)
     assert all(curve_of(few)[step] == curve_of(tuned)[step] for step in shared)
 
 
+@pytest.mark.parametrize("count", [23, 29, 34, 40])
+def test_steps_are_counted_in_the_order_of_the_seed_in_which_rows_are_packed(tiny, rows, count):
+    packed = replace(tiny, setup=replace(TINY, tune=replace(TINY.tune, unit="rows", batch=1, epochs=9)))
+    some = Rows("best", rows.facts[:count], rows.answers[:count], rows.known[:count])
+    assert steps_of(packed, some) == len(finetune(packed, some).losses)
+
+
 def test_records_say_what_was_trained_on_what_and_when(tuned, dev):
     for record in tuned.dev:
         assert (record.split, record.stratum, record.metric) == ("dev", "all", "accuracy")

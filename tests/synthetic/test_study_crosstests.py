@@ -132,10 +132,10 @@ def test_fitted_rows_are_counted_at_the_end(ground, known, records):
     assert steps == {len(finetune(ground, rows).losses)}
 
 
-def test_a_single_relation_has_no_other_one_to_put_its_unknown_rows_into(cache):
+def test_a_single_relation_has_no_other_one_to_put_its_unknown_rows_into(tmp_path):
     one = replace(TINY, foreign=2, held_out=2)
     assert crosstests.arms(one) == ("known", "unknown")
-    found = list(crosstests.run(one, 0, cache, lambda *_: None))
+    found = list(crosstests.run(one, 0, tmp_path, lambda *_: None))
     assert {r.trained_on for r in found} == {"none", "known", "unknown"}
 
 
