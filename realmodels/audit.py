@@ -60,7 +60,7 @@ def read_data(job: Job) -> tuple[RowSet, Sequence[Row]]:
     taken = next((row for row in data.rows if KNOWLEDGE in row.original), None)
     if taken is not None:
         raise RealmodelsError(
-            f"{taken.source}:{taken.line}: field '{KNOWLEDGE}' is there already and the audit would write it; "
+            f"{taken.at}: field '{KNOWLEDGE}' is there already and the audit would write it; "
             "rename it, or write this file with `filter` without --with-knowledge"
         )
     if "popularity" in job.asking.signals and all(row.popularity is None for row in data.rows):
@@ -160,14 +160,19 @@ def _work(job: Job, loaded: Loaded, plan: Plan, parts: Parts, progress: bool) ->
 
     from realmodels.audit_ask import ask, check_lengths
 
+    backend = None
     if not parts.has(plan.order()):
         check_lengths(loaded, plan)
+        if plan.asking.backend == "vllm":
+            from realmodels.backends import VllmBackend
+
+            backend = VllmBackend(job.model, dtype=loaded.dtype, trust_remote_code=job.allow_code)
     total = sum(len(piece.rows) for piece in plan.pieces)
     quiet = not progress or parts.team.rank > 0 or not sys.stderr.isatty()
     with tqdm(total=total, unit="answers", desc=job.model[-40:], disable=quiet, file=sys.stderr) as bar:
         for number, piece in enumerate(plan.pieces):
             if parts.team.mine(number) and not parts.has(piece.keys):
-                parts.put(ask(loaded, plan, piece, job.batch))
+                parts.put(ask(loaded, plan, piece, job.batch, backend))
             bar.update(len(piece.rows))
     parts.refresh()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from realmodels.audit_plan import Piece, Plan
+from realmodels.backends import Backend
 from realmodels.errors import RealmodelsError
 from realmodels.estimate import estimate, logprobs, p_true
 from realmodels.loading import Loaded, quiet
@@ -18,9 +19,14 @@ from realmodels.tokens import Tokens
 DIGITS = 7  # significant digits kept: single precision has no more
 
 
-def ask(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None = None) -> list[dict[str, Any]]:
-    """The lines of a piece, in its order."""
-    found = _ASK[piece.kind](loaded, plan, piece, batch)
+def ask(
+    loaded: Loaded, plan: Plan, piece: Piece, batch: int | None = None, backend: Backend | None = None
+) -> list[dict[str, Any]]:
+    """The lines of a piece, in its order; samples are drawn by `backend` (without one by the model itself)."""
+    if piece.kind == "answer":
+        found = _answer(loaded, plan, piece, batch, backend)
+    else:
+        found = _ASK[piece.kind](loaded, plan, piece, batch)
     lines = []
     for i, key, values in zip(piece.rows, piece.keys, found, strict=True):
         bad = [
@@ -45,8 +51,7 @@ def check_lengths(loaded: Loaded, plan: Plan) -> None:
         check_length(loaded, total)
     except RealmodelsError as problem:
         row, name = _longest(plan.rows[i], [plan.pool[k] for k in shots])
-        at = f"{row.source}:{row.line}" if row.line else f"{row.source}: row {row.number + 1}"
-        raise RealmodelsError(f"{at}: field '{name}': {problem}") from None
+        raise RealmodelsError(f"{row.at}: field '{name}': {problem}") from None
 
 
 def _sizes(tokens: Tokens, plan: Plan) -> Iterator[tuple[int, int, tuple[int, ...]]]:
@@ -84,7 +89,9 @@ def _longest(row: Row, shots: Sequence[Row]) -> tuple[Row, str]:
     return found, name
 
 
-def _answer(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None) -> list[dict[str, Any]]:
+def _answer(
+    loaded: Loaded, plan: Plan, piece: Piece, batch: int | None, backend: Backend | None
+) -> list[dict[str, Any]]:
     asking = plan.asking
     found = estimate(
         loaded,
@@ -97,6 +104,7 @@ def _answer(loaded: Loaded, plan: Plan, piece: Piece, batch: int | None) -> list
         sampling=asking.sampling,
         batch=batch,
         seed=asking.seed,
+        backend=backend,
     )
     lines: list[dict[str, Any]] = []
     for i in range(len(piece.rows)):
@@ -145,4 +153,4 @@ def _short(value: float) -> float:
     return float(f"{float(value):.{DIGITS}g}")
 
 
-_ASK = {"answer": _answer, "margin": _margin, "p_true": _p_true}
+_ASK = {"margin": _margin, "p_true": _p_true}

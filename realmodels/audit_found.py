@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from realmodels.audit_parts import Parts
 from realmodels.audit_plan import Plan
+from realmodels.errors import RealmodelsError
 from realmodels.guessing import dominant, is_dominant
 from realmodels.overlap import overlaps
+from theory.schema import shown
 from theory.slick import Category, by_detection, detection
 
 Array = NDArray[np.float64]
@@ -108,8 +110,9 @@ def gather(plan: Plan, parts: Parts) -> Found:
     for prompt, keys in enumerate(plan.keys["answer"]):
         texts = []
         for i, line in enumerate(parts.get(keys)):
-            greedy[i, prompt], p_sample[i, prompt] = line["greedy"], line["p_sample"]
-            logprob[i, prompt] = line["logprob"]
+            greedy[i, prompt], p_sample[i, prompt], logprob[i, prompt] = (
+                _said(parts, line, name) for name in ("greedy", "p_sample", "logprob")
+            )
             texts.append(line.get("said", ""))
         said += [tuple(texts)] if plan.asking.writes(prompt) else []
     margin, p_true = np.full(shape[0], np.nan), np.full(shape[0], np.nan)
@@ -117,10 +120,20 @@ def gather(plan: Plan, parts: Parts) -> Found:
         keys = plan.keys["margin"][0]
         rows = [i for i, key in enumerate(keys) if key]
         for i, line in zip(rows, parts.get(keys[i] for i in rows), strict=True):
-            margin[i] = logprob[i, 0] - line["logprob_instead"]
+            margin[i] = logprob[i, 0] - _said(parts, line, "logprob_instead")
     if "p_true" in plan.keys:
-        p_true[:] = [line["p_true"] for line in parts.get(plan.keys["p_true"][0])]
+        p_true[:] = [_said(parts, line, "p_true") for line in parts.get(plan.keys["p_true"][0])]
     return Found(plan, greedy, p_sample, logprob, tuple(said), margin, p_true)
+
+
+def _said(parts: Parts, line: dict[str, Any], name: str) -> float:
+    value = line.get(name)
+    if isinstance(value, int | float):
+        return value
+    raise RealmodelsError(
+        f"{parts.file}: the line of id {shown(line.get('id'))} under prompt {shown(line.get('prompt'))}: "
+        f"field '{name}': expected a number, got {shown(value)}; delete that line and run the command again"
+    )
 
 
 def _number(value: float) -> float | None:

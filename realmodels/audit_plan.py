@@ -30,6 +30,7 @@ class Asking:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     signals: tuple[str, ...] = ()
+    backend: str = "transformers"
 
     def estimator_of(self, prompt: int) -> str:
         """Exact writes no answer out, but what guessing gets must be known: its first prompt is asked by hybrid, which
@@ -145,6 +146,7 @@ def _decisive(kind: str, asking: Asking, prompt: int) -> list[object]:
     if kind == "answer":
         parts += [asking.estimator_of(prompt), asking.matcher, asdict(asking.sampling)]
         parts += [asking.seed] if asking.estimator == "sample" else []
+        parts += [asking.backend] if asking.backend != "transformers" else []
     return parts
 
 

@@ -39,6 +39,7 @@ def summarise(plan: Plan, found: Found) -> dict[str, Any]:
         "temperature": asking.sampling.temperature,
         "top_k": asking.sampling.top_k,
         "estimator": asking.estimator,
+        "backend": asking.backend,
         "matcher": asking.matcher,
         "style": asking.style.name,
         "seed": asking.seed,

@@ -26,6 +26,17 @@ class Backend(Protocol):
     ) -> Iterator[tuple[int, Answers]]: ...
 
 
+def require_vllm() -> None:
+    """Complain at once where it is missing."""
+    try:
+        import vllm  # noqa: F401
+    except ModuleNotFoundError:
+        raise RealmodelsError(
+            "backend 'vllm': vllm is not installed, and it cannot share an environment with transformers >= 5.20; "
+            "install it in one of its own, or choose backend 'transformers'"
+        ) from None
+
+
 class TransformersBackend:
     """Decodes with the model at hand; prefix and question are read once for all answers to a question."""
 
@@ -68,13 +79,9 @@ class VllmBackend:
     those of transformers; greedy answers agree but for near-ties."""
 
     def __init__(self, name: str, **options: Any) -> None:
-        try:
-            from vllm import LLM
-        except ModuleNotFoundError:
-            raise RealmodelsError(
-                "backend 'vllm': vllm is not installed, and it cannot share an environment with transformers >= 5.20; "
-                "install it in one of its own, or choose backend 'transformers'"
-            ) from None
+        require_vllm()
+        from vllm import LLM
+
         self.engine = LLM(model=name, enable_prefix_caching=True, **options)
 
     def answer(

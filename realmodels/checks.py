@@ -35,10 +35,24 @@ def check_audit(flags: Audit) -> None:
             f"--matcher {flags.matcher}: the exact estimator judges to the letter and writes no answers out; "
             "add --estimator hybrid"
         )
+    if flags.backend == "vllm":
+        _check_vllm(flags, estimator)
     if flags.calibration and not flags.predict_harm:
         raise RealmodelsError("--calibration: it is for a prediction; add --predict-harm")
     if flags.output_dir.exists() and not flags.output_dir.is_dir():
         raise RealmodelsError(f"{flags.output_dir}: is a file; --output-dir wants a folder")
+
+
+def _check_vllm(flags: Audit, estimator: str) -> None:
+    from realmodels.backends import require_vllm
+
+    if estimator != "sample":
+        raise RealmodelsError(
+            f"--backend vllm: the {estimator} estimator draws no samples; add --estimator sample"
+        )
+    if flags.adapter:
+        raise RealmodelsError("--backend vllm: it asks the model without --adapter; merge the adapter first")
+    require_vllm()
 
 
 def column_map(pairs: Sequence[str]) -> dict[str, str]:

@@ -57,6 +57,8 @@ class Audit:
     """How prompts are worded: qa, plain or sentence."""
     samples: int = 16
     """Sampled answers a prompt (exact: of how many the chance of a right one is counted)."""
+    backend: Literal["transformers", "vllm"] = "transformers"
+    """What decodes for the estimator sample: vllm is faster where it is installed, and draws other samples."""
     temperature: float = 0.5
     top_k: int = 40
     """Tokens that sampling chooses from."""
@@ -141,6 +143,7 @@ class Audit:
             sampling=Sampling(self.temperature, self.top_k, self.samples),
             seed=self.seed,
             signals=checked_signals(tuple(wanted)),
+            backend=self.backend,
         )
         return Job(
             self.model,

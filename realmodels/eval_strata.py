@@ -89,9 +89,7 @@ def _one(question: Question, edges: tuple[float, float] | None, letters: bool) -
     if (label := known.get("label")) is not None:
         if label not in LABELS:
             hint = nearest(label, LABELS) if isinstance(label, str) else f"; known are {', '.join(LABELS)}"
-            raise RealmodelsError(
-                f"{row.source}:{row.line}: field 'knowledge.label': unknown {shown(label)}{hint}"
-            )
+            raise RealmodelsError(f"{row.at}: field 'knowledge.label': unknown {shown(label)}{hint}")
         found["category"] = str(label)
     if edges and row.popularity is not None:
         found["popularity"] = BUCKETS[sum(row.popularity > edge for edge in edges)]

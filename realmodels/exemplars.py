@@ -90,7 +90,7 @@ def grouped(rows: Sequence[Row], pool: Sequence[Row], shots: int, way: str = "au
         if way == "relation" and len(by) < len(rows):
             without = rows[min(left - set(by))]
             raise RealmodelsError(
-                f"{without.source}:{without.line}: field 'relation': this row has none, so no exemplars of its "
+                f"{without.at}: field 'relation': this row has none, so no exemplars of its "
                 "relation; say --exemplars auto, or --map relation=COLUMN"
             )
         groups += _groups("relation", by, of, least=2)

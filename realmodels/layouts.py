@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def layout_of(source: str | Path) -> Layout:
         return hub.layout(str(source))
     path = Path(source)
     if not path.exists():
-        named = str(source).count("/") == 1 and not path.suffix
+        named = re.fullmatch(r"\w[\w-]*/\w[\w-]*", str(source))
         hint = f"; a dataset of the hub is written {hub.PREFIX}{source}" if named else ""
         raise RealmodelsError(f"{source}: no such file or folder{hint}")
     if not path.is_dir() and not path.is_file():

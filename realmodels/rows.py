@@ -38,6 +38,11 @@ class Row:
     original: Mapping[str, Any]
     source: str
 
+    @property
+    def at(self) -> str:
+        """Where it stands, for a person."""
+        return f"{self.source}:{self.line}" if self.line else f"{self.source}: row {self.number + 1}"
+
 
 @dataclass(frozen=True)
 class RowSet:

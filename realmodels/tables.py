@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from realmodels.errors import RealmodelsError
-from realmodels.texts import lines, parsed, read_json
+from realmodels.texts import LINE_LIMIT, lines, parsed, read_json
 from theory.files import whole_file
 from theory.schema import bare, quoted, shown
 
@@ -128,6 +128,7 @@ def _json_list(path: Path) -> Rows:
 
 
 def _separated(path: Path, kind: str, columns: Sequence[str]) -> Rows:
+    csv.field_size_limit(LINE_LIMIT)
     place = _Place(lines(path))
     reader = csv.reader(place, delimiter=DELIMITERS[kind], strict=True)
     header = [] if kind != "csv-bare" else list(columns)

@@ -1,21 +1,28 @@
+import json
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 from realmodels.backends import VllmBackend, prompt_seed
+from realmodels.cli import COMMANDS
 from realmodels.errors import RealmodelsError
 from realmodels.estimate import Sampling, estimate
 from realmodels.loading import load
 from realmodels.prompting import STYLES, Shot, render_prefix, render_question
+from theory.command import main
 
 
 class Engine:
     """Says what vLLM's interface lets it say, and remembers what it was asked."""
 
-    def __init__(self, model, enable_prefix_caching):
+    def __init__(self, model, enable_prefix_caching, **options):
         assert enable_prefix_caching
-        self.asked = []
+        self.asked, self.options = [], options
+        Engine.made.append(self)
+
+    made: ClassVar[list] = []
 
     def generate(self, prompts, settings):
         self.asked.append((prompts, settings))
@@ -58,3 +65,55 @@ def test_without_vllm(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(RealmodelsError, match=r"vllm is not installed.*transformers"):
         VllmBackend("owner/name")
+
+
+def audit(*words):
+    return main("python -m realmodels", "about", COMMANDS, ["audit", *map(str, words)])
+
+
+def known(folder):
+    return [json.loads(line)["knowledge"] for line in (folder / "audit.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    facts = [("Peru", "Lima"), ("Chile", "Santiago"), ("Cuba", "Havana")]
+    lines = [{"question": f"What is the capital of {s}?", "answers": [a], "subject": s} for s, a in facts]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def test_an_audit_is_sampled_by_vllm_where_it_is_asked_for(tiny, rows, vllm, tmp_path):
+    words = ("--model", tiny, "--data", rows, "-o", tmp_path / "a", "--prompts", 2, "--shots", 1)
+    sampled = (*words, "--estimator", "sample", "--samples", 4)
+    Engine.made.clear()
+    assert audit(*sampled, "--backend", "vllm") == 0
+    assert [engine.options for engine in Engine.made] == [{"dtype": "float32", "trust_remote_code": False}]
+    knowledge = known(tmp_path / "a")
+    assert [one["label"] for one in knowledge] == ["HighlyKnown", "Unknown", "Unknown"]
+    assert [one["p_sample"] for one in knowledge] == [0.25, 0, 0]
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["backend"] == "vllm"
+    assert audit(*sampled, "--backend", "vllm") == 0  # finished: nothing is asked again
+    assert audit(*sampled) == 0  # by another engine: nothing of it is taken over
+    assert len(Engine.made) == 1
+    again = known(tmp_path / "a")
+    assert [one["logprob"] for one in again] == [one["logprob"] for one in knowledge]
+    assert all(one["p_greedy"] == 0 for one in again)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "the exact estimator draws no samples; add --estimator sample"),
+        (("--budget", "paper", "--adapter", "here"), "merge the adapter first"),
+        (("--budget", "paper"), "vllm is not installed"),
+    ],
+)
+def test_vllm_is_refused_before_anything_is_loaded(rows, tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    assert audit("--model", "none", "--data", rows, "-o", tmp_path / "a", "--backend", "vllm", *words) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "a").exists()
