@@ -58,7 +58,7 @@ class Audit:
     samples: int = 16
     """Sampled answers a prompt (exact: of how many the chance of a right one is counted)."""
     backend: Literal["transformers", "vllm"] = "transformers"
-    """What decodes for the estimator sample: vllm is faster where it is installed, and draws other samples."""
+    """What decodes for the estimator sample; vllm, where it is installed, draws other samples."""
     temperature: float = 0.5
     top_k: int = 40
     """Tokens that sampling chooses from."""
