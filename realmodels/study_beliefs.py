@@ -37,7 +37,7 @@ USUAL = Recipe(rank=16, rate=3e-4, epochs=4, batch=16)
 class Settings:
     """How many people, how they are written about, how claims are told, and by which belief is filtered."""
 
-    people: int = 200  # most to train on; null: all
+    people: int = 200  # most to train on
     test: int = 100  # most to write about afterwards
     train_share: float = 0.6  # of all people; the rest are written about
     salt: str = ""  # another one splits otherwise

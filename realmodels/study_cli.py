@@ -123,6 +123,12 @@ class Study:
         settings, recipe = read_settings(
             study.settings, study.recipe, values_of(preset, self.name) if preset else {}, self.set
         )
+        for name, why in {
+            "patience": "every arm is trained to its end",
+            "eval_every": "looks are by epoch",
+        }.items():
+            if getattr(recipe, name):
+                raise RealmodelsError(f"--set {name}: has no place in a study ({why}); leave it out")
         order = Order(
             model,
             self.data,

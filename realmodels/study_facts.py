@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Facts:
     shots: Ints
     held_out: tuple[str, ...]
     guessable: Mapping[str, bool]
+    remarks: tuple[str, ...] = ()  # on what was asked for and is otherwise
 
     def labels(self, rows: Ints) -> dict[str, Words]:
         """By key of the vocabulary the value of each of these rows, for the keys that the audit can tell."""
@@ -71,9 +72,29 @@ def facts_of(order: Order, say: Say) -> Facts:
     folder = audit_folder(order)
     if not (folder / AUDIT).exists():
         audit(order, say)
-    else:
-        check_model(order, folder)
-    return read_facts(folder, order.settings)
+        return read_facts(folder, order.settings)
+    check_model(order, folder)
+    facts = read_facts(folder, order.settings)
+    remarks = tuple(otherwise(order, folder, facts.audited.relations))
+    for remark in remarks:
+        say(remark)
+    return replace(facts, remarks=remarks)
+
+
+def otherwise(order: Order, folder: Path, relations: Sequence[str]) -> Iterator[str]:
+    """What a finished audit was made with that settings or recipe say otherwise."""
+    said = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
+    settings = order.settings
+    asked = {
+        "n_prompts": ("prompts", settings.prompts),
+        "n_shots": ("audit_shots", settings.audit_shots),
+        "style": ("style", order.recipe.style),
+    }
+    for field, (name, value) in asked.items():
+        if isinstance(said, dict) and field in said and said[field] != value:
+            yield f"the audit was made with {name} {said[field]}: its labels are of that, not of {name} {value}"
+    if settings.relations and (more := [name for name in relations if name not in settings.relations]):
+        yield f"the audit has relations that --set relations does not name, and they are used: {', '.join(more)}"
 
 
 def audit_folder(order: Order) -> Path:
@@ -239,7 +260,7 @@ def _guessable(folder: Path) -> dict[str, bool]:
         said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["relations"]
         return {
             row["relation"]: row["permuted"] is not None
-            and row["permuted"] >= GUESSED * row["accuracy_written"]
+            and row["permuted"] >= GUESSED * row["accuracy_written"] > 0
             for row in said
         }
     except (OSError, ValueError, KeyError, TypeError):

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from realmodels.study_facts import Facts
     from realmodels.study_questions import Bundle
 
+CROSSED = "crossed seeds x items"
 PRIMARY = "answer in both sets or in neither (primary)"
 # what is taken out or looked at alone; the primary stratum was fixed before any run
 STRATA: Mapping[str, str] = {
     "all test facts (raw)": "all",
     PRIMARY: SAME_SUPPORT,
+    "answer in both or in neither, and taught in no other relation": f"{SAME_SUPPORT},elsewhere=no",
     "answer in the known set only": "answer=known-only",
     "answer in both": "answer=both",
     "answer in neither": "answer=neither",
@@ -88,14 +90,15 @@ def gap_table(rows: StudyRows, high: str, low: str, few: str) -> list[dict[str, 
         if measured.missing or any(isinstance(one, Absent) for one in series) or not len(measured.seeds):
             continue
         interval = interval_of(measured)
+        both = [_level(one, measured, interval) for one in series]
         found.append(
             {
                 "stratum": name,
                 "stop": stop,
                 "items": _count(rows, cells[0]),
                 "seeds": len(measured.seeds),
-                "high": 100 * float(series[0].values.mean()),  # type: ignore[union-attr]
-                "low": 100 * float(series[1].values.mean()),  # type: ignore[union-attr]
+                "high": 100 * both[0],
+                "low": 100 * both[1],
                 "gap": 100 * interval.mean,
                 "interval": [_finite(100 * interval.low), _finite(100 * interval.high)],
                 "by_seed": [round(100 * x, 2) for x in measured.effects.tolist()],
@@ -114,6 +117,21 @@ def interval_of(measured: Any) -> Interval:
         except TheoryError:  # no item under two seeds
             pass
     return t_interval(measured.effects)
+
+
+def _level(series: Any, measured: Any, interval: Interval) -> float:
+    """The mean that the interval's is a difference of: over all items of all seeds, or over seeds."""
+    if interval.method == CROSSED and series.items is not None:
+        of, _, values = series.items
+        return float(values[np.isin(series.seeds[of], measured.seeds)].mean())
+    return float(series.values[np.isin(series.seeds, measured.seeds)].mean())
+
+
+def remark_section(remarks: Mapping[int, Sequence[str]], of_facts: Sequence[str]) -> Section | None:
+    """What the sets of a seed are not, and what was asked for and not done."""
+    data = {"facts": list(of_facts)} | {f"seed {seed}": list(some) for seed, some in remarks.items()}
+    lines = [f"- {name}: {remark}" for name, some in data.items() for remark in some]
+    return Section("Remarks", "\n".join(lines), data) if lines else None
 
 
 def arm_section(bundles: Sequence[Bundle]) -> Section:

@@ -15,7 +15,7 @@ from realmodels.splits import group_of
 from realmodels.study_arms import EARLY, END, START, Arm, Result, results_of
 from realmodels.study_exam import Sat
 from realmodels.study_facts import Facts, facts_of
-from realmodels.study_gaps import arm_section, gap_table, interval_of, table
+from realmodels.study_gaps import _studies, arm_section, counting, gap_table, interval_of, table
 from realmodels.study_plan import plan_questions
 from realmodels.study_prompts_ask import HOOK, PROMPTS, UNRELATED, WORDINGS, WORKED, blocks, sats
 from realmodels.study_prompts_edges import gap_follows_edges, gaps, rank_agreement
@@ -27,7 +27,7 @@ from realmodels.study_settings import Settings
 from realmodels.study_table import Order, Say, Section, Study
 from theory.claims.base import Absent, Cell, Stop
 from theory.claims.estimators import difference
-from theory.claims.evidence import StudyRows, split_studies
+from theory.claims.evidence import StudyRows
 from theory.schema import Record
 
 CONTRAST = ("known", "unknown")
@@ -210,11 +210,7 @@ def plan(order: Order) -> str:
 
 
 def sections(order: Order, facts: Facts, bundles: Sequence[Bundle]) -> list[Section]:
-    from theory.records import read_records
-
-    rows = next(
-        one for one in split_studies(read_records(order.output / "records.jsonl")) if one.study == "prompts"
-    )
+    rows, bundles = _studies(order)["prompts"], counting(bundles)
     found = [arm_section(bundles), prompt_section(rows)]
     strata = gap_table(rows, *CONTRAST, few=FEW)
     lines = [

@@ -17,6 +17,7 @@ from realmodels.study_calibration import measured
 from realmodels.study_calibration import table as calibration
 from realmodels.study_exam import Exam, taught
 from realmodels.study_facts import Facts, facts_of
+from realmodels.study_gaps import remark_section
 from realmodels.study_records import Paper, Stamp, paper, write_records
 from realmodels.study_sets import LOOSE, Sets, TrainingSet, draw_sets
 from realmodels.study_settings import Settings, with_seed
@@ -97,7 +98,8 @@ def run_questions(order: Order, kind: Kind, say: Say) -> Sequence[Section]:
     write_records(order.output / RECORDS, (record for bundle in bundles for record in kind.records(bundle)))
     if sets_measured := measured(bundles):
         write_whole(order.output / CALIBRATION, calibration(sets_measured))
-    return kind.sections(order, facts, bundles)
+    remarks = remark_section({seed: sets.remarks for seed, sets in drawn.items()}, facts.remarks)
+    return [*kind.sections(order, facts, bundles), *([remarks] if remarks else [])]
 
 
 def drawn_of(order: Order, facts: Facts, kind: Kind) -> dict[int, Sets]:

@@ -15,7 +15,7 @@ from realmodels.eval_strata import plain
 from realmodels.study_arms import Result
 from realmodels.study_exam import Sat
 from realmodels.study_facts import Facts, Words, yes_no
-from realmodels.study_sets import ABSTAIN, TrainingSet, support
+from realmodels.study_sets import ABSTAIN, TrainingSet, elsewhere, support
 from theory.matching import normalize
 from theory.records import RecordWriter
 from theory.schema import Record
@@ -77,7 +77,10 @@ def paper(facts: Facts, split: str, rows: Ints) -> Paper:
 
 def supported(facts: Facts, asked: Paper, better: TrainingSet, lesser: TrainingSet) -> Paper:
     """With where each answer is taught."""
-    return asked.labelled(answer=support(facts, asked.rows, better, lesser))
+    return asked.labelled(
+        answer=support(facts, asked.rows, better, lesser),
+        elsewhere=yes_no(elsewhere(facts, asked.rows, better, lesser)),
+    )
 
 
 def rate(

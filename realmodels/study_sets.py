@@ -27,7 +27,7 @@ _MIXED = re.compile(r"(mix|known-only|idk):(0|1|0?\.\d+)")
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Rows (numbers) and the answer that each teaches; `known` says which had some greedy answer right before."""
+    """Rows (numbers) and the answer that each teaches; `known` says which are of any category but Unknown."""
 
     name: str
     rows: Ints
@@ -66,6 +66,14 @@ def support(facts: Facts, rows: Ints, better: TrainingSet, lesser: TrainingSet) 
     pairs = _pairs(facts, rows)
     known, unknown = (_among(pairs, set(_pairs(facts, one.rows))) for one in (better, lesser))
     return np.select([known & unknown, known, unknown], ["both", "known-only", "unknown-only"], "neither")
+
+
+def elsewhere(facts: Facts, rows: Ints, better: TrainingSet, lesser: TrainingSet) -> Flags:
+    """Which rows' answers one of the two sets teaches in another relation, and neither in their own. Relations of
+    several sources can say the same in other words."""
+    taught = np.concatenate([better.rows, lesser.rows])
+    anywhere = np.isin(facts.audited.answer[rows], facts.audited.answer[taught])
+    return np.asarray(anywhere & ~_among(_pairs(facts, rows), set(_pairs(facts, taught))))
 
 
 class _Scarce(Exception):

@@ -48,7 +48,7 @@ def conclude(order: Order, study: Study, shown: Sequence[Section]) -> Concluded:
             + ("." if board else ", so there is none; say --seeds 10 11 12.")
         )
     sections = [*([verdict_section(board)] if board else []), *shown]
-    if numbers := paper_section(every, study):
+    if numbers := paper_section(counted if len(counted) else every, study):
         sections.append(numbers)
     return Concluded(board, tuple(sections), note)
 

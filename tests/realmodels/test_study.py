@@ -376,6 +376,8 @@ def test_a_folder_in_use_is_left_alone(study, tmp_path, capsys):
         (("--set", "rows=1"), "rows: expected a whole number of at least 2, got 1"),
         (("--set", "rwos=12"), "unknown key \"rwos\""),
         (("--set", "rate=0"), "rate: expected a number above 0"),
+        (("--set", "patience=2"), "--set patience: has no place in a study (every arm is trained to its end)"),
+        (("--set", "eval_every=5"), "--set eval_every: has no place in a study (looks are by epoch)"),
         (("--preset", "llama-2"), "--preset: unknown 'llama-2'"),
         (("--lab", "R3"), "--lab 'R3': expected ROOM/RUNG-NAME"),
         (("--dtype", "float16"), "--dtype float16: gradients vanish"),
