@@ -181,6 +181,10 @@ STRATA: Mapping[str, Mapping[str, str]] = {
         "neither": "in neither",
         "both-or-neither": "the last two pooled",
     },
+    "elsewhere": {
+        "yes": "the answer occurs in neither set in its relation, but in one of them in another relation",
+        "no": "any other",
+    },
     "dominant": {
         "yes": "one of the relation's two most frequent greedy answers before tuning",
         "no": "any other",
