@@ -49,6 +49,10 @@ ABOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "How well each signal of belief knows true claims, and how far it is from calibrated",
         ("D5",),
     ),
+    "reliability": (
+        "The share of claims that is true against belief, by signal: calibrated on the diagonal",
+        ("D5",),
+    ),
     "labels": ("What the probe knows by the number of labels that it is trained on", ("D5",)),
     "dial": ("Precision as support gets noisier or covers less, against the model's own belief", ("D2",)),
     "statements": ("Free statements that are wrong, with the floor and the bound that theory gives", ("U4",)),

@@ -152,6 +152,57 @@ def _by_signal(rows: StudyRows, cell: Cell) -> Mapping[tuple[str, str], Interval
     }
 
 
+def reliability(runs: Runs, folder: Path) -> list[Path]:
+    """D5: of the claims believed to a degree, the share that is true: a calibrated signal lies on the diagonal."""
+    paths: list[Path] = []
+    for rows in runs.of("beliefs"):
+        found = {
+            (name, split): curve
+            for name in SIGNALS
+            for split in SPLITS
+            if (curve := _bins(rows, name, split))
+        }
+        names = [name for name in SIGNALS if any((name, split) in found for split in SPLITS)]
+        if not names:
+            continue
+        table: Rows = []
+        lines = -(-len(names) // 3)
+        with canvas(
+            TEXT_WIDTH, 1.75 * lines + 0.5, nrows=lines, ncols=3, squeeze=False, sharex=True, sharey=True
+        ) as (figure, grid):
+            for axes, name in zip(grid.flat, names, strict=False):
+                axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
+                for i, (split, said) in enumerate(SPLITS.items()):
+                    if curve := found.get((name, split)):
+                        x, y = zip(*curve, strict=True)
+                        table += points(axes, x, y, i, said, panel=" ".join(SIGNALS[name].split()))
+                axes.set_title(" ".join(SIGNALS[name].split()), fontweight="normal")
+            for axes in grid.flat[len(names) :]:
+                axes.set_axis_off()
+            grid.flat[0].legend(loc="upper left")
+            figure.supylabel("share that is true", fontsize=8)
+            for axes in grid[-1]:
+                axes.set_xlabel("belief")
+            head(figure, "How much of what is believed is true")
+            note(figure, about(rows, "tenths of the scale of belief", "claims of the untuned model"))
+            paths += keep(figure, folder, runs, "reliability", rows, table)
+    return paths
+
+
+def _bins(rows: StudyRows, name: str, split: str) -> list[tuple[float, Interval]]:
+    """Mean belief and share true of each tenth that two seeds fill, or the only one."""
+    cell = Cell("belief_bin_true", "none", arm="base", split=split)
+    strata = [f"signal={name},bin={k + 1}" for k in range(10)]
+    both = [
+        (x.mean, y)
+        for stratum in strata
+        if (y := mean(rows, cell.at(stratum=stratum)))
+        and (x := mean(rows, cell.at(stratum=stratum, metric="belief_bin_mean")))
+    ]
+    least = min(2, max((y.n for _, y in both), default=1))
+    return [(x, y) for x, y in both if y.n >= least]
+
+
 SUPPORT = "generated+support"
 DIALS = {
     "noise": (

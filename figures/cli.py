@@ -45,11 +45,13 @@ class All:
     """Folder to write to."""
     closed_forms: bool = False
     """Add the pictures that theory draws alone; no run is needed for them."""
+    workers: int = 2
+    """How many processes draw."""
 
     def run(self) -> int:
         from figures.everything import draw
 
-        for path in draw(self.runs, self.output, self.closed_forms):
+        for path in draw(self.runs, self.output, self.closed_forms, self.workers):
             print(path)
         return 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from figures import closed_forms, findings, theorems
@@ -11,8 +13,10 @@ from figures.about import claims_of
 from figures.errors import FiguresError
 from figures.forest import forest
 from figures.knowledge import knowledge
-from figures.parts import others
+from figures.parts import claim_parts
 from figures.runs import Runs, read_runs
+
+Task = Callable[[], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -47,24 +51,29 @@ def _only_graphs(path: Path) -> bool:
     return path.is_dir() and not holds and any(path.glob("graph*.json"))
 
 
-def draw(paths: Sequence[Path], output: Path, alone: bool = False) -> Iterator[Path]:
-    """The files of every picture that the runs have rows for, and with `alone` of those that need no runs."""
+def draw(paths: Sequence[Path], output: Path, alone: bool = False, workers: int = 1) -> Iterator[Path]:
+    """The files of every picture that the runs have rows for, and with `alone` of those that need no runs; drawn by
+    so many processes, in an order that does not depend on them."""
+    if workers < 1:
+        raise FiguresError(f"workers is {workers}; give a whole number of at least 1")
     if alone:
-        yield from closed_forms.draw_all(output)
+        yield from _done([partial(picture, output) for picture in closed_forms.PICTURES.values()], workers)
         if not paths:
             return
     found = sort(paths)
     written = 0
     if found.records or not (found.data or found.graphs):
-        for path in of_runs(read_runs(found.records), output):
+        for path in of_runs(read_runs(found.records), output, workers):
             written += 1
             yield path
-    for i, folder in enumerate(found.data):
-        # a second folder's pictures would have the names of the first one's
-        for path in theorems.draw_all(folder, output if i == 0 else output / f"data-{i + 1}"):
-            written += 1
-            yield path
-    for path in of_graphs(found.graphs, output):
+    # a second folder's pictures would have the names of the first one's
+    tasks: list[Task] = [
+        partial(picture, folder, output if i == 0 else output / f"data-{i + 1}")
+        for i, folder in enumerate(found.data)
+        for picture in theorems.PICTURES.values()
+    ]
+    tasks.append(lambda: list(of_graphs(found.graphs, output)))
+    for path in _done(tasks, workers):
         written += 1
         yield path
     if not written:
@@ -73,14 +82,17 @@ def draw(paths: Sequence[Path], output: Path, alone: bool = False) -> Iterator[P
         )
 
 
-def of_runs(runs: Runs, output: Path) -> Iterator[Path]:
+def of_runs(runs: Runs, output: Path, workers: int = 1) -> Iterator[Path]:
     """The scoreboard, every finding, and the rule of every claim that none of those shows."""
     shown: set[str] = set()
-    for picture in (forest, *findings.PICTURES.values()):
-        for path in picture(runs, output):
-            shown.update(claims_of(path.stem))
-            yield path
-    yield from others(runs, output, shown)
+    claims = dict.fromkeys(verdict.claim.id for verdict in runs.board.verdicts)
+    pictures = (forest, *findings.PICTURES.values())
+    for path in _done([partial(picture, runs, output) for picture in pictures], workers):
+        shown.update(claims_of(path.stem))
+        yield path
+    yield from _done(
+        [partial(claim_parts, runs, claim, output) for claim in claims if claim not in shown], workers
+    )
 
 
 def of_graphs(graphs: Sequence[Path], output: Path) -> Iterator[Path]:
@@ -88,3 +100,27 @@ def of_graphs(graphs: Sequence[Path], output: Path) -> Iterator[Path]:
     names: dict[str, int] = {}
     for graph in graphs:
         yield from knowledge(graph, output, names)
+
+
+_waiting: Sequence[Task] = ()  # what forked workers find in their memory
+
+
+def _done(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
+    """What the tasks write, in their order. Workers are forks, which share what was read; elsewhere there is one."""
+    global _waiting
+    workers = min(workers, len(tasks))
+    if workers < 2 or sys.platform != "linux":
+        for task in tasks:
+            yield from task()
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    _waiting = tasks
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        for paths in pool.map(_do, range(len(tasks))):
+            yield from paths
+
+
+def _do(i: int) -> list[Path]:
+    return _waiting[i]()

@@ -23,6 +23,7 @@ PICTURES: Mapping[str, Callable[[Runs, Path], list[Path]]] = {
     "edges": prompts.edges,
     "precision": beliefs.precision,
     "signals": beliefs.signals,
+    "reliability": beliefs.reliability,
     "labels": beliefs.labels,
     "dial": beliefs.dial,
     "statements": beliefs.free_statements,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,6 @@ from figures.style import COLOURS, INK, MARKERS, QUIET, TEXT_WIDTH, canvas
 from theory.claims import PartVerdict, Verdict
 
 SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
-
-
-def others(runs: Runs, folder: Path, drawn: Collection[str]) -> list[Path]:
-    """A picture for every claim with rows that is not among those drawn otherwise."""
-    claims = dict.fromkeys(verdict.claim.id for verdict in runs.board.verdicts)
-    return [path for claim in claims if claim not in drawn for path in claim_parts(runs, claim, folder)]
 
 
 def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ Flags = NDArray[np.bool_]
 SHOWN = 2  # gold texts in the long-form prompt that is not the native one
 LABELS = (16, 64, 256, 1024, 4096)  # that a probe is fitted to, and all there are
 ENOUGH = 0.01  # of AUROC: a probe with that little less than one with all labels has enough of them
+BINS = 10  # of equal width, in which belief is compared with the truth
 
 
 def without_tuning(desk: Desk, draws: int) -> Iterator[Record]:
@@ -40,8 +41,8 @@ def without_tuning(desk: Desk, draws: int) -> Iterator[Record]:
 
 
 def signals(desk: Desk, found: Library) -> Iterator[Record]:
-    """Of each signal over the base's own claims about held-out subjects: AUROC and calibration error, and of the probe
-    also by the number of its labels, which are claims about training subjects."""
+    """Of each signal over the base's own claims about held-out subjects: AUROC and calibration, whole and bin by bin,
+    and of the probe also by the number of its labels, which are claims about training subjects."""
     base, stamp = desk.base, replace(desk.stamp, arm="base")
     features, right = found.labelled
     order = np.random.default_rng(np.random.SeedSequence([base.seed, 0x1ABE1])).permutation(len(right))
@@ -78,6 +79,12 @@ def signals(desk: Desk, found: Library) -> Iterator[Record]:
 def _judged(stamp: Stamp, split_name: str, stratum: str, belief: Array, true: Flags) -> Iterator[Record]:
     area = auroc(belief, true)
     if np.isfinite(area):
+        chance = np.clip(belief, 0.0, 1.0)
         yield stamp.record(split_name, stratum, "belief_auroc", area, len(true))
-        off = expected_calibration_error(np.clip(belief, 0.0, 1.0), true)
+        off = expected_calibration_error(chance, true, BINS)
         yield stamp.record(split_name, stratum, "belief_calibration_error", off, len(true))
+        which = np.minimum((chance * BINS).astype(np.int64), BINS - 1)
+        for k in np.unique(which).tolist():
+            here, name = which == k, f"{stratum},bin={k + 1}"
+            for metric, values in (("belief_bin_mean", chance), ("belief_bin_true", true)):
+                yield stamp.record(split_name, name, metric, float(values[here].mean()), int(here.sum()))

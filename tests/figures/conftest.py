@@ -54,6 +54,8 @@ def extra_cells():
     for signal, split in product(SIGNALS, ("test", "ood-type")):
         for metric in ("belief_auroc", "belief_calibration_error"):
             yield "beliefs", Cell(metric, "none", split=split, stratum=f"signal={signal}", arm="base")
+        for k, metric in product(range(1, 11), ("belief_bin_mean", "belief_bin_true")):
+            yield "beliefs", Cell(metric, "none", split=split, stratum=f"signal={signal},bin={k}", arm="base")
     for n in (16, 64, 256):
         yield "beliefs", Cell("belief_auroc", "none", stratum=f"signal=probe,labels={n}", arm="base")
     for tail in ("noise0.1", "noise0.3", "coverage0.7", "coverage0.4"):
@@ -87,6 +89,8 @@ def all_records(lab=LAB, run="r1", seeds=SEEDS):
             if untuned and step > 1:
                 continue
             level = 0.2 + 0.6 * chance(cell.trained_on, arm, cell.metric, cell.prompt, cell.split, stratum)
+            if cell.metric == "belief_bin_mean":
+                level = (int(stratum.rpartition("=")[2]) - 0.5) / 10
             noise = 0.04 * (chance(cell.trained_on, arm, cell.metric, seed, stratum) - 0.5)
             value = (level + noise) * (1.0 if untuned else left)
             fields = (0 if untuned else step, cell.trained_on, cell.prompt, cell.split, stratum, cell.metric)

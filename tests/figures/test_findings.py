@@ -12,6 +12,7 @@ from figures.forest import forest
 from figures.halves import mechanism, trajectories
 from figures.mixes import categories, fitting, shares
 from figures.runs import GRID, read_runs
+from figures.style import KINDS
 from figures.validity import waterfall
 from theory.claims import evaluate
 from theory.claims.decompose import STRATA
@@ -250,3 +251,23 @@ def test_equal_records_give_equal_files(runs, tmp_path):
     one, two = (forest(runs, tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
     assert np.isfinite([float(row["mean"]) for row in table(one, "forest")]).all()
+
+
+def test_two_processes_draw_the_same_files_in_the_same_order(tmp_path):
+    folder = tmp_path / "runs"
+    written(folder / "salience-1", (r for seed in SEEDS for r in salience(seed, 0.3)))
+    token = KINDS.set(("svg",))
+    try:
+        found = [list(draw([folder], tmp_path / f"by-{workers}", workers=workers)) for workers in (1, 2)]
+    finally:
+        KINDS.reset(token)
+    names = [[path.name for path in paths] for paths in found]
+    assert names[0] == names[1]
+    assert len(names[0]) > 6
+    for one, other in zip(*found, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_no_worker_is_refused(tmp_path):
+    with pytest.raises(FiguresError, match="workers is 0; give a whole number of at least 1"):
+        list(draw([tmp_path], tmp_path, workers=0))

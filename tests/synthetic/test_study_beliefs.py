@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -206,6 +207,26 @@ def test_signals_of_all_kinds_are_judged_on_both_splits(records):
             assert areas["signal=statement"] > 0.6
             labels = max(int(s.partition("labels=")[2]) for s in areas if "labels=" in s)
             assert areas[f"signal=probe,labels={labels}"] == areas["signal=probe"]
+
+
+def test_the_bins_of_belief_hold_all_claims_and_make_up_the_calibration_error(records):
+    for some, split_name in product(records.values(), ("test", "ood-type")):
+        here = {(r.metric, r.stratum): r for r in some if r.split == split_name and r.arm == "base"}
+        errors = {stratum: r for (metric, stratum), r in here.items() if metric == "belief_calibration_error"}
+        assert len(errors) == 6
+        for signal, error in errors.items():
+            bins = {
+                s: r for (m, s), r in here.items() if m == "belief_bin_true" and s.startswith(f"{signal},")
+            }
+            off = 0.0
+            for stratum, true in bins.items():
+                mean, k = here["belief_bin_mean", stratum], int(stratum.partition("bin=")[2])
+                assert (k - 1) / 10 - 1e-9 <= mean.value <= k / 10 + 1e-9
+                assert 0 <= true.value <= 1
+                assert mean.n == true.n
+                off += true.n * abs(mean.value - true.value)
+            assert sum(true.n for true in bins.values()) == error.n
+            assert off / error.n == pytest.approx(error.value)
 
 
 def test_a_base_that_believes_nothing_leaves_out_what_it_cannot_choose(monkeypatch, cache):

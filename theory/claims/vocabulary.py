@@ -212,6 +212,7 @@ STRATA: Mapping[str, Mapping[str, str]] = {
         "verification": "yes/no self-verification",
     },
     "labels": {"<k>": "so many labelled claims to fit the probe on"},
+    "bin": {"<k>": "claims believed to a degree in bin <k> of 10 of equal width, 1 least"},
     "split": {
         "test": "`graded` facts that are `test` ones",
         "ood-relation": "that are `ood-relation` ones",
@@ -315,6 +316,8 @@ METRICS: Mapping[str, tuple[str, str]] = {
         "points",
         "expected distance of belief from the share of claims that are true",
     ),
+    "belief_bin_mean": ("points", "mean belief of the claims in a bin of belief"),
+    "belief_bin_true": ("points", "share of them that are true"),
     "labels_needed": ("labels", "labelled claims after which the probe is about as good as with all of them"),
     "similarity": ("correlation", "mean cosine of a question with the nearest training rows"),
     "rows_relations_absent": ("relations", "relations that the training set has no row of"),
