@@ -2,12 +2,19 @@
 
 import sys
 
-from theory.cli import COMMANDS
-from theory.command import main as run
+ABOUT = "Theorems that check themselves, and claims put to records."
 
 
 def main() -> None:
-    sys.exit(run("python -m theory", "Theorems that check themselves, and claims put to records.", COMMANDS))
+    try:
+        from theory.cli import COMMANDS
+        from theory.command import main as run
+
+        code = run("python -m theory", ABOUT, COMMANDS)
+    except KeyboardInterrupt:  # while modules were loaded: nothing has begun
+        print("interrupted: nothing had begun", file=sys.stderr)
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

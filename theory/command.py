@@ -30,9 +30,16 @@ def main(
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
-    command: Command = tyro.extras.subcommand_cli_from_dict(
-        dict(commands), prog=prog, description=description, args=words, config=(tyro.conf.OmitArgPrefixes,)
-    )
+    try:
+        command: Command = tyro.extras.subcommand_cli_from_dict(
+            dict(commands),
+            prog=prog,
+            description=description,
+            args=words,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    except BrokenPipeError:
+        return _hang_up()
     if debug:
         return int(command.run())
     with warnings.catch_warnings():
@@ -44,6 +51,12 @@ def _warn(message: Warning | str, *_: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
+def _hang_up() -> int:
+    """The reader of our output has left, as `| head` does; what is still to be flushed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def _run(command: Command) -> int:
     try:
         return int(command.run())
@@ -51,8 +64,7 @@ def _run(command: Command) -> int:
         print("interrupted: finished work is kept, run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _hang_up()
     except MemoryError:
         print(
             "error: out of memory; ask for less at once (fewer instances, seeds or workers)", file=sys.stderr

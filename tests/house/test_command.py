@@ -222,3 +222,29 @@ def test_ctrl_c_ends_measuring_at_once_and_leaves_no_process(tmp_path):
         else:
             pytest.fail("processes are left")
     assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("room", ["theory", "synthetic", "realmodels", "figures"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(room, tmp_path):
+    """The room's commands are replaced by a module that presses Ctrl-C as it is loaded."""
+    code = (
+        "import runpy, sys, types\n"
+        "class Pressed(types.ModuleType):\n"
+        "    def __getattr__(self, name): raise KeyboardInterrupt\n"
+        f"import {room}\n"
+        f"sys.modules['{room}.cli'] = Pressed('{room}.cli')\n"
+        f"runpy.run_module('{room}', run_name='__main__')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 130
+    assert run.stderr == "interrupted: nothing had begun\n"
+
+
+def test_help_into_a_reader_that_leaves_is_quiet():
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m theory world --help | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
