@@ -132,8 +132,8 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
         words = f"{count_} {prompt[kind]}" if kind in prompt and count_ else found.prompt
         head(
             figure,
-            f"Facts of “{found.relation}” that can be extracted: known rows leave {_more(found.gap(False))},\n"
-            f"with the prompt ({words}) {_more(found.gap(True))} than unknown rows",
+            f"Facts of “{_plain(found.relation)}” that can be extracted: known rows leave {_more(found.gap(False))},\n"
+            f"with the prompt ({_plain(words)}) {_more(found.gap(True))} than unknown rows",
         )
         note(figure, f"held-out facts of one relation; {found.lab}, seed {found.seed}, end of tuning")
         name = f"knowledge-{slug(found.lab)}-{slug(found.relation.replace(' ', '-'))}-seed{found.seed}"
@@ -147,6 +147,11 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
         key: np.array(column, object) for key, column in zip(heads, zip(*table, strict=True), strict=True)
     }
     return [*paths, write_columns(folder / f"{name}.csv", columns)]
+
+
+def _plain(text: str) -> str:
+    """Dollars that open no formula."""
+    return text.replace("$", "\\$")
 
 
 def _more(gap: int) -> str:

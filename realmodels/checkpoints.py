@@ -86,15 +86,20 @@ def read_state(folder: Path, key: str) -> State | None:
         }
 
     by_kind = {kind: group(kind) for kind in _MOMENTS}
-    moments = {name: {kind: by_kind[kind][name] for kind in _MOMENTS} for name in by_kind["step"]}
-    return State(
-        int(about["step"]),
-        group("weights"),
-        moments,
-        group("best"),
-        group("generators"),
-        json.loads(about["seen"]),
-    )
+    try:
+        moments = {name: {kind: by_kind[kind][name] for kind in _MOMENTS} for name in by_kind["step"]}
+        return State(
+            int(about["step"]),
+            group("weights"),
+            moments,
+            group("best"),
+            group("generators"),
+            json.loads(about["seen"]),
+        )
+    except (KeyError, ValueError) as problem:
+        raise RealmodelsError(
+            f"{path}: is incomplete ({problem}); delete it to start this arm afresh"
+        ) from None
 
 
 def generators(device: str) -> dict[str, Tensor]:

@@ -167,7 +167,7 @@ def _audited(source: str, number: int, line: int, row: Mapping[str, Any]) -> Row
         key: said.get(key) if isinstance(said.get(key), str) else None for key in ("subject", "relation")
     }
     popularity = said.get("popularity")
-    if isinstance(popularity, bool) or not isinstance(popularity, int | float):
+    if isinstance(popularity, bool) or not isinstance(popularity, int | float) or abs(popularity) > 1e300:
         popularity = None
     return Row(
         number,

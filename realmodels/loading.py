@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from realmodels.card import ModelCard, describe, read_config
@@ -207,6 +209,14 @@ def _model(
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             + "; the file is another model's or incomplete"
         )
+    layers = getattr(config.get_text_config(), "num_hidden_layers", None)
+    for name in sorted(info["unexpected_keys"]):
+        layer = re.search(r"\.layers\.(\d+)\.", name)
+        if layer and isinstance(layers, int) and int(layer[1]) >= layers:
+            raise RealmodelsError(
+                f"{place.name}: the weights have {name}, but config.json says {layers} layers; "
+                "the two are of different models"
+            )
     return model
 
 
@@ -300,6 +310,7 @@ def plainly(name: str) -> Iterator[None]:
         AttributeError,
         ImportError,
         AssertionError,
+        UnpicklingError,
     ) as problem:
         if "trust_remote_code" in str(problem):
             raise RealmodelsError(

@@ -10,8 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from realmodels.errors import RealmodelsError
+from theory.schema import shown
 
 SMALL = "smollm2"  # names the small model that installs as a wheel
+SIZES = {
+    "num_hidden_layers": 10_000,
+    "num_attention_heads": 10_000,
+    "hidden_size": 2**20,
+    "vocab_size": 2**24,
+}
 SECONDS = 3.0  # to wait for the hub before giving up
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -55,7 +62,9 @@ class Place:
         if self.gguf or (folder := self.folder) is None:
             return
         names = [path.name for path in folder.iterdir()]
-        if any(name.endswith(".safetensors") for name in names):
+        # of an adapter's folder this file is opened, or a pickle: others beside it say nothing
+        ending = "adapter_model.safetensors" if "adapter_config.json" in names else ".safetensors"
+        if any(name.endswith(ending) for name in names):
             return
         pickles = [name for name in names if name.endswith(_PICKLES) and name != "training_args.bin"]
         if pickles and not allow_pickle:
@@ -116,10 +125,14 @@ def _check_config(folder: Path, what: str, config: str) -> None:
         raise RealmodelsError(f"{folder}: has no {config}{hint or f', so it holds no {what}'}")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise RealmodelsError(f"{path}: expected JSON, got something else ({problem})") from None
     if not isinstance(found, dict):
         raise RealmodelsError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    for name, most in SIZES.items():  # a model of that size would be made before the weights are looked at
+        size = found.get(name, 1)
+        if isinstance(size, int) and not 1 <= size <= most:
+            raise RealmodelsError(f"{path}: field '{name}': expected 1 to {most:,}, got {shown(size)}")
 
 
 def _check_gguf(path: Path) -> None:

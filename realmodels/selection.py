@@ -68,7 +68,7 @@ def together(folder: Path, names: Iterable[str], manifest: str, writer: str = "f
         yield scratch
         for name in (*names, manifest):
             os.replace(scratch / name, folder / name)
-        for name in set(earlier) - set(names):
+        for name in set(earlier) - {*names, manifest}:
             (folder / name).unlink(missing_ok=True)
     except OSError as problem:
         lost = Path(str(problem.filename or ""))
@@ -90,8 +90,9 @@ def _listed(manifest: Path) -> tuple[str, ...]:
     """The files that this manifest says were written with it."""
     try:
         said = json.loads(manifest.read_text(encoding="utf-8"))
-        return tuple(str(file["name"]) for file in said["written"] if Path(file["name"]).name == file["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        names = (str(file["name"]) for file in said["written"])
+        return tuple(name for name in names if Path(name).name == name not in ("", ".."))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()
 
 

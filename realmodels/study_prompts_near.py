@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -94,7 +96,7 @@ def _key(order: Order, facts: Facts) -> str:
 
 def _kept(path: Path, key: str) -> Array | None:
     try:
-        with np.load(path) as said:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as said:
             return said["found"].astype(np.float64) if str(said["key"]) == key else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

@@ -9,6 +9,8 @@ def safe(value: object) -> object:
     """A cell that no spreadsheet takes for a formula: texts that look like one get an apostrophe, numbers stay."""
     if isinstance(value, list):
         value = "; ".join(value)
-    if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
-        return "'" + value
+    if isinstance(value, str):
+        # the csv module writes a lone \r without quotes, and what follows would begin a row
+        value = value.replace("\r\n", "\n").replace("\r", "\n")
+        return "'" + value if value.startswith(FORMULA) or value.lstrip().startswith(FORMULA) else value
     return "" if value is None else value

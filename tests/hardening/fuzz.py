@@ -680,15 +680,19 @@ def main(words: list[str] | None = None) -> int:
     last = flags.first + flags.inputs
     parts = [range(at, min(at + CHUNK, last)) for at in range(flags.first, last, CHUNK)]
     tally = Tally()
-    if flags.workers == 1:
-        for part in parts:
-            tally.add(some(names, part, flags.seed))
-    else:
-        with ProcessPoolExecutor(flags.workers) as pool:
-            for found in pool.map(some, [names] * len(parts), parts, [flags.seed] * len(parts)):
-                tally.add(found)
+    try:
+        if flags.workers == 1:
+            for part in parts:
+                tally.add(some(names, part, flags.seed))
+        else:
+            with ProcessPoolExecutor(flags.workers) as pool:
+                for found in pool.map(some, [names] * len(parts), parts, [flags.seed] * len(parts)):
+                    tally.add(found)
+    except KeyboardInterrupt:
+        print("interrupted; so far:")
+    count = sum(tally.found.values())
     print(table(tally), end="")
-    print(f"{tally.seconds:.0f} s of a core, {flags.inputs / max(tally.seconds, 1e-9):,.0f} inputs a second")
+    print(f"{tally.seconds:.0f} s of a core, {count / max(tally.seconds, 1e-9):,.0f} inputs a second")
     return 1 if tally.failed else 0
 
 
