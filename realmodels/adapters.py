@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from realmodels.checkpoints import generators, set_generators
 from realmodels.errors import RealmodelsError
 from realmodels.loading import plainly, quiet
 from realmodels.recipe import ALL_LINEAR, Recipe
@@ -43,6 +44,7 @@ def fresh_adapter(loaded: Loaded, recipe: Recipe) -> Iterator[Any]:
         task_type=TaskType.CAUSAL_LM,
     )
     own = getattr(loaded.model, "peft_config", None)
+    before = generators(loaded.device)
     torch.manual_seed(recipe.seed)
     with quiet(), warnings.catch_warnings(), plainly("recipe: targets"):
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
@@ -63,6 +65,7 @@ def fresh_adapter(loaded: Loaded, recipe: Recipe) -> Iterator[Any]:
         loaded.model.eval().requires_grad_(False)
         if own is None and hasattr(loaded.model, "peft_config"):
             del loaded.model.peft_config
+        set_generators(loaded.device, before)
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:

@@ -95,8 +95,8 @@ def random_model(preset: str, dtype: str, device: str) -> Loaded:
         raise RealmodelsError(f"--preset: unknown '{preset}'{nearest(preset, list(SHAPES))}")
     kind, knobs = SHAPES[preset]
     chosen, wanted = pick_device(device), pick_dtype(dtype, device)
-    torch.manual_seed(0)
-    with quiet():
+    with quiet(), torch.random.fork_rng([chosen] if chosen.startswith("cuda") else []):
+        torch.manual_seed(0)
         config = AutoConfig.for_model(kind, **knobs)
         model = skeleton(config, preset, device=chosen, dtype=wanted).eval().requires_grad_(False)
     return Loaded(model, Ids(config.vocab_size), preset, "random", chosen, wanted)  # type: ignore[arg-type]
