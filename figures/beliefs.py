@@ -173,8 +173,8 @@ def reliability(runs: Runs, folder: Path) -> list[Path]:
             for axes, name in zip(grid.flat, names, strict=False):
                 axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
                 for i, (split, said) in enumerate(SPLITS.items()):
-                    if curve := found.get((name, split)):
-                        x, y = zip(*curve, strict=True)
+                    if line := found.get((name, split)):
+                        x, y = zip(*line, strict=True)
                         table += points(axes, x, y, i, said, panel=" ".join(SIGNALS[name].split()))
                 axes.set_title(" ".join(SIGNALS[name].split()), fontweight="normal")
             for axes in grid.flat[len(names) :]:

@@ -257,9 +257,9 @@ def test_what_is_finished_is_not_asked_again(tiny, rows, tmp_path, monkeypatch):
     asked = []
     plain = audit_ask.ask
 
-    def counted(loaded, plan, piece, batch=None):
+    def counted(loaded, plan, piece, *how):
         asked.append((piece.kind, piece.prompt, len(piece.rows)))
-        return plain(loaded, plan, piece, batch)
+        return plain(loaded, plan, piece, *how)
 
     monkeypatch.setattr(audit_ask, "ask", counted)
     words = ["--model", tiny, "--data", rows, "-o", tmp_path / "out"]

@@ -181,9 +181,9 @@ def test_only_what_is_missing_is_asked(tiny, rows, whole, tmp_path, monkeypatch)
     pieces = []
     plain = audit_ask.ask
 
-    def counted(loaded, plan, piece, batch=None):
+    def counted(loaded, plan, piece, *how):
         pieces.append(piece)
-        return plain(loaded, plan, piece, batch)
+        return plain(loaded, plan, piece, *how)
 
     monkeypatch.setattr(audit_ask, "ask", counted)
     assert audit(tiny, rows, out, *MORE) == 0
@@ -195,11 +195,11 @@ def test_only_what_is_missing_is_asked(tiny, rows, whole, tmp_path, monkeypatch)
 def test_ctrl_c_keeps_what_is_finished(tiny, rows, whole, tmp_path, monkeypatch, capsys):
     out, plain, calls = tmp_path / "out", audit_ask.ask, []
 
-    def interrupted(loaded, plan, piece, batch=None):
+    def interrupted(loaded, plan, piece, *how):
         calls.append(piece)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return plain(loaded, plan, piece, batch)
+        return plain(loaded, plan, piece, *how)
 
     with monkeypatch.context() as patch:
         patch.setattr(audit_ask, "ask", interrupted)

@@ -135,7 +135,7 @@ def test_a_judge_with_passages(place, tiny, capsys):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("write --model MODEL --people none.txt -o w", "none.txt: No such file"),
+        ("write --model MODEL --people none.txt -o w", "none.txt: no such file"),
         ("write --model nowhere/x --people names.txt -o w", "nowhere/x"),
         ("write --model MODEL --people names.txt -o names.txt", "wants a folder"),
         ("write --model MODEL --people names.txt -o w --tokens 0", "--tokens"),

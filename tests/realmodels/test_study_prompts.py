@@ -318,7 +318,8 @@ def test_every_prompt_is_asked_at_both_stops(ran):
     assert {"ood-relation", "graded", "dev", "test", "train"} <= set(table.levels["split"])
     assert set(table.levels["trained_on"]) >= {*SELECTIONS, "small:known", "small:random", "none", "across"}
     titles = [section.title for section in sections]
-    assert titles == ["Arms", "Gap by prompt", "The zero-shot gap taken apart"]
+    assert titles[:3] == ["Arms", "Gap by prompt", "The zero-shot gap taken apart"]
+    assert titles[3:] in ([], ["Remarks"])
     (gap,) = [section for section in sections if section.title == "Gap by prompt"]
     assert {one["prompt"] for one in gap.data} == set(ASKED)
     assert PROMPTS[0] in gap.text

@@ -216,7 +216,9 @@ def test_mistrals_own_pieces(tmp_path):
 
     found = {name: find_spec(name) for name in ("sentencepiece", "google", "mistral_common")}
     if missing := [name for name, spec in found.items() if spec is None]:
-        pytest.skip(f"not installed: {', '.join(missing)}; mistral-common wants --no-deps: only its files are read")
+        pytest.skip(
+            f"not installed: {', '.join(missing)}; mistral-common wants --no-deps: only its files are read"
+        )
     data = Path(found["mistral_common"].submodule_search_locations[0]) / "data"
     shutil.copy(data / "tokenizer.model.v1", tmp_path / "tokenizer.model")
     tokens = Tokens(LlamaTokenizer.from_pretrained(tmp_path, add_bos_token=True))
