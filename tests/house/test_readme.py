@@ -78,7 +78,7 @@ def test_pictures_and_files_named_in_readme_exist():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("room", ["theory", "synthetic"])
+@pytest.mark.parametrize("room", ["theory", "synthetic", "realmodels"])
 def test_the_scoreboards_on_this_page_are_the_committed_ones(room):
     results = ROOT / room / "results"
     board = (results / "scoreboard.md").read_text(encoding="utf-8").strip()
