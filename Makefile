@@ -52,7 +52,7 @@ reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the 
 	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv, $(OUT)/runs; figures: $(OUT)/figures; data: $(OUT)/data"
 
 test: $(VENV)/ready-test ## run the whole suite
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=95
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 test-slow: $(VENV)/ready-test ## run the slow tests too
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m slow
