@@ -26,6 +26,7 @@ from theory.schema import nearest, shown
 from theory.slick import Category
 
 Array = NDArray[np.float64]
+HIGHEST = 1e6  # nats or accuracy; beyond it something else stands in the column
 LEAST = 3  # measured sets that a line with an uncertainty needs
 
 
@@ -206,6 +207,8 @@ def _number(path: Path, line: int, row: Mapping[str, object], name: str) -> floa
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not math.isfinite(number):
-        raise RealmodelsError(f"{path}:{line}: field '{name}': expected a finite number, got {shown(value)}")
+    if not abs(number) <= HIGHEST:
+        raise RealmodelsError(
+            f"{path}:{line}: field '{name}': expected a finite number of at most {HIGHEST:g}, got {shown(value)}"
+        )
     return number

@@ -12,6 +12,7 @@ import pytest
 from figures import closed_forms, mixes, style
 
 BASELINES = Path(__file__).parent / "baselines"
+LOOSE = {"prediction": 0.003}  # a cloud of small dots, whose edges other versions draw otherwise
 DPI, SHIFT = 50, 2  # pixels an inch, and how many of them ink may move
 DIFFERS, MOST = 0.05, 0.001  # in grey (0 to 1), and the share of the picture that may differ by more
 
@@ -97,7 +98,7 @@ def test_every_picture_looks_as_it_did(pictures):
             write(BASELINES / f"{name}.png", grey)
     assert {path.stem for path in BASELINES.glob("*.png")} == set(pictures)
     off = {name: apart(grey, read(BASELINES / f"{name}.png")) for name, grey in pictures.items()}
-    assert {name: share for name, share in off.items() if share > MOST} == {}
+    assert {name: share for name, share in off.items() if share > LOOSE.get(name, MOST)} == {}
 
 
 def test_baselines_are_small():

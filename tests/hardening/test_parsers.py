@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from figures.columns import read_columns, write_columns
@@ -507,6 +507,8 @@ def test_calibrations_come_back(tmp_path, points):
 
 @calm(max_examples=40)
 @given(st.sampled_from(["margin", "effect"]), leaves)
+@example("margin", 1.8e154)
+@example("effect", -1e308)
 def test_a_calibration_with_any_value_is_read_or_refused(tmp_path, name, value):
     path = tmp_path / "c.jsonl"
     rows = [{"margin": k, "effect": 0.1 * k} for k in range(4)]
