@@ -209,6 +209,7 @@ def _number(path: Path, line: int, row: Mapping[str, object], name: str) -> floa
         number = math.nan
     if not abs(number) <= HIGHEST:
         raise RealmodelsError(
-            f"{path}:{line}: field '{name}': expected a finite number of at most {HIGHEST:g}, got {shown(value)}"
+            f"{path}:{line}: field '{name}': expected a finite number, got {shown(value)}"
+            f"{f', which is beyond {HIGHEST:g}' * math.isfinite(number)}"
         )
     return number
