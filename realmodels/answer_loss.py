@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from realmodels.fused_lora import answer_states
-from realmodels.prefix import body
+from realmodels.prefix import body, head_logits
 from realmodels.train_batches import Lines
 
 AT_ONCE = 2048  # logits kept for the backward pass; beyond that they are computed twice
@@ -41,18 +41,5 @@ def _hidden(model: Any, lines: Lines) -> Tensor:
 
 
 def _loss(model: Any, wanted: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    found = _logits(model, wanted)
+    found = head_logits(model, wanted)
     return functional.cross_entropy(found, targets, reduction="sum"), found.detach().argmax(dim=1) == targets
-
-
-def _logits(model: Any, wanted: Tensor) -> Tensor:
-    """`prefix.logits` with a gradient."""
-    found = model.get_output_embeddings()(wanted).float()
-    config = model.config.get_text_config()
-    if scale := getattr(config, "logits_scaling", None):
-        found = found / scale
-    if scale := getattr(config, "logit_scale", None):
-        found = found * scale
-    if cap := getattr(config, "final_logit_softcapping", None):
-        found = torch.tanh(found / cap) * cap
-    return found

@@ -78,10 +78,12 @@ class Attend:
     def run(self) -> int:
         job = self._job()
         from realmodels.attend import ARM, ITEMS, run_attend
-        from realmodels.attend_files import render, summary, write_records
+        from realmodels.attend_files import records, render, summary
+        from realmodels.eval_files import RECORDS
+        from theory.records import write_records
 
         done = run_attend(job)
-        path = write_records(done)
+        path = write_records(job.output / RECORDS, records(done))
         if self.json:
             import json
 

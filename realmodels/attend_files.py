@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,12 +15,12 @@ from realmodels.attend import Attended, Done, Line
 from realmodels.attend_measure import WAYS
 from realmodels.attend_probe import placements
 from realmodels.compare import bootstrap
-from realmodels.eval_files import RECORDS, aligned
+from realmodels.eval_files import aligned
 from realmodels.eval_strata import ALL
 from realmodels.resident import BASE
 from realmodels.splits import group_of
 from theory.intervals import Interval
-from theory.records import Record, RecordWriter
+from theory.records import Record
 
 Array = NDArray[np.float64]
 Name: TypeAlias = tuple[str, str]  # metric, stratum
@@ -104,19 +102,6 @@ def records(done: Done) -> Iterator[Record]:
                     if (metric, stratum) in SHOWN:
                         name = group if stratum == ALL else f"{stratum},{group}"
                         yield _record(done, arm, prompt, metric, name, values)
-
-
-def write_records(done: Done) -> Path:
-    path = done.job.output / RECORDS
-    scratch = path.with_name(f".{RECORDS}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    try:
-        with RecordWriter(scratch) as out:
-            out.write_many(records(done))
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return path
 
 
 def render(done: Done) -> str:

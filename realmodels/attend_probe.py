@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.probe import fit_probe
+
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-RIDGE = 100.0  # on standardised features, against the summed log-loss
-STEPS = 30
-FAINT = 1e-9  # singular values below this share of the largest are rounding
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """The log odds that a statement is right, a line in its features."""
-
-    centre: Array
-    spread: Array
-    weight: Array  # of the standardised features
-    offset: float
-
-    def __call__(self, features: Array) -> Array:
-        return np.asarray((features - self.centre) / self.spread @ self.weight + self.offset)
-
-
-def fit(features: Array, right: ArrayLike, ridge: float = RIDGE) -> Probe:
-    """Ridge-penalised logistic regression by Newton steps, in the span of the statements where these are fewer than
-    the features [statements, width]: outside of it weights are 0 anyway."""
-    wanted = np.asarray(right, np.float64)
-    centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    scaled = (features - centre) / spread
-    _, size, axes = np.linalg.svd(scaled, full_matrices=False)
-    axes = axes[size > FAINT * max(size.max(), 1e-300)]
-    x = np.column_stack([scaled @ axes.T, np.ones(len(wanted))])
-    penalty = np.append(np.full(len(axes), ridge), 1e-3)
-    weight = np.zeros(x.shape[1])
-    for _ in range(STEPS):
-        chance = 1 / (1 + np.exp(-(x @ weight)))
-        slope = x.T @ (chance - wanted) + penalty * weight
-        curve = (x.T * np.maximum(chance * (1 - chance), 1e-9)) @ x + np.diag(penalty)
-        step = np.linalg.solve(curve, slope)
-        weight = weight - step
-        if np.abs(step).max() < 1e-8:
-            break
-    return Probe(centre, spread, axes.T @ weight[:-1], float(weight[-1]))
 
 
 def cross_scores(right: Array, wrong: Array, fold: ArrayLike) -> Array:
@@ -59,8 +21,8 @@ def cross_scores(right: Array, wrong: Array, fold: ArrayLike) -> Array:
         if not rest.any():
             continue
         labels = np.repeat([1.0, 0.0], int(rest.sum()))
-        probe = fit(np.concatenate([right[rest], wrong[rest]]), labels)
-        scores[own, 0], scores[own, 1] = probe(right[own]), probe(wrong[own])
+        log_odds = fit_probe(np.concatenate([right[rest], wrong[rest]]), labels).logit
+        scores[own, 0], scores[own, 1] = log_odds(right[own]), log_odds(wrong[own])
     return scores
 
 

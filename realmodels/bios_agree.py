@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from realmodels.bios_cover import Pairs, paired, support_by
 from realmodels.bios_judge import Question
-from realmodels.bios_probe import auroc, judged
+from realmodels.bios_probe import judged
 from realmodels.bios_split import Splitter, by_sentences
 from realmodels.errors import RealmodelsError
 from realmodels.factscore import GROUPS, Person, read_people
 from realmodels.tables import read_table
+from theory.probe import auroc
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""A linear probe on hidden states, and how well a signal tells supported claims from others."""
+"""A probe of claims that saw none of the same person, and how well a signal tells supported claims from others."""
 
 from __future__ import annotations
 
@@ -10,49 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from theory.goodturing import expected_calibration_error
+from theory.probe import auroc, fit_probe
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-RIDGE = 100.0  # on standardised features, against the summed log-loss
-STEPS = 30
 FOLDS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """P(supported) = sigmoid of a line in features."""
-
-    centre: Array
-    spread: Array
-    weight: Array  # of the standardised features
-    offset: float
-
-    def __call__(self, features: Array) -> Array:
-        line = (np.asarray(features, np.float64) - self.centre) / self.spread @ self.weight + self.offset
-        return np.asarray(0.5 * (1 + np.tanh(line / 2)))
-
-
-def fit_probe(features: Array, true: ArrayLike, ridge: float = RIDGE) -> Probe:
-    """Ridge-penalised logistic regression by Newton steps; `features` [labels, width]. With fewer labels than
-    features the steps are taken in the space that the labels span, where the answer lies."""
-    right, wide = np.asarray(true, np.float64), np.asarray(features, np.float64)
-    centre, spread = wide.mean(axis=0), wide.std(axis=0) + 1e-6
-    x = (wide - centre) / spread
-    basis = np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else None
-    x = np.column_stack([x if basis is None else x @ basis, np.ones(len(right))])
-    penalty = np.full(x.shape[1], ridge)
-    penalty[-1] = 1e-3
-    weight = np.zeros(x.shape[1])
-    for _ in range(STEPS):
-        chance = 0.5 * (1 + np.tanh(x @ weight / 2))
-        slope = x.T @ (chance - right) + penalty * weight
-        curve = (x.T * np.maximum(chance * (1 - chance), 1e-9)) @ x + np.diag(penalty)
-        step = np.linalg.solve(curve, slope)
-        weight = weight - step
-        if np.abs(step).max() < 1e-9:
-            break
-    line = weight[:-1] if basis is None else basis @ weight[:-1]
-    return Probe(centre, spread, line, float(weight[-1]))
 
 
 def folds(names: Sequence[str], count: int = FOLDS) -> NDArray[np.int64]:
@@ -73,18 +35,6 @@ def crossed(features: Array, true: Sequence[bool | None], names: Sequence[str]) 
         if 0 < right[others].sum() < others.sum():
             found[fold == own] = fit_probe(features[others], right[others])(features[fold == own])
     return found, int(labelled.sum())
-
-
-def auroc(score: ArrayLike, true: ArrayLike) -> float:
-    """Chance that a supported claim scores above another, ties counted half; nan if all are supported or none is."""
-    from scipy.stats import rankdata
-
-    right = np.asarray(true, bool)
-    hits, misses = int(right.sum()), int((~right).sum())
-    if not hits or not misses:
-        return float("nan")
-    ranks = rankdata(np.asarray(score, np.float64))
-    return float((ranks[right].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from realmodels.eval_strata import ALL, Mean, plain, popularity_edges, wilson
 from realmodels.eval_tasks import text_hash
 from realmodels.resident import BASE, Tuned
 from theory.files import whole_file, write_whole
-from theory.records import Record, RecordWriter
+from theory.records import Record, write_records
 
 RECORDS = "records.jsonl"
 FILTER = "none"  # the harness's name for answers taken as they are
@@ -38,7 +37,7 @@ def write_eval(done: Evaluated) -> list[Path]:
         said = results(done, who, exams) | {"task_hashes": hashes}
         write_whole(path, json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         paths.append(path)
-    return [*paths, _write_records(done)]
+    return [*paths, write_records(done.job.output / RECORDS, records(done))]
 
 
 def samples(exam: Exam) -> Iterator[dict[str, Any]]:
@@ -215,19 +214,6 @@ def _write_samples(path: Path, exam: Exam) -> str:
             out.write(json.dumps(sample, ensure_ascii=False, allow_nan=False) + "\n")
             hashes.append(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"])
     return text_hash("".join(hashes))
-
-
-def _write_records(done: Evaluated) -> Path:
-    path = done.job.output / RECORDS
-    scratch = path.with_name(f".{RECORDS}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    try:
-        with RecordWriter(scratch) as out:
-            out.write_many(records(done))
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return path
 
 
 def _record(

@@ -166,14 +166,19 @@ def logits(loaded: Loaded, hidden: Tensor) -> Tensor:
     """What the head makes of hidden states [n, width], in float32 [n, vocabulary]. In two dimensions: a frozen
     head that is given three copies its matrix for every row."""
     with torch.inference_mode():
-        found = loaded.model.get_output_embeddings()(hidden).float()
-        config = loaded.model.config.get_text_config()
-        if scale := getattr(config, "logits_scaling", None):
-            found = found / scale
-        if scale := getattr(config, "logit_scale", None):
-            found = found * scale
-        if cap := getattr(config, "final_logit_softcapping", None):
-            found = torch.tanh(found / cap) * cap
+        return head_logits(loaded.model, hidden)
+
+
+def head_logits(model: Any, hidden: Tensor) -> Tensor:
+    """The same of a bare model, with a gradient."""
+    found: Tensor = model.get_output_embeddings()(hidden).float()
+    config = model.config.get_text_config()
+    if scale := getattr(config, "logits_scaling", None):
+        found = found / scale
+    if scale := getattr(config, "logit_scale", None):
+        found = found * scale
+    if cap := getattr(config, "final_logit_softcapping", None):
+        found = torch.tanh(found / cap) * cap
     return found
 
 

@@ -22,9 +22,8 @@ from realmodels.recipe import Recipe
 from realmodels.rows import Row, iter_rows
 from realmodels.splits import split_rows
 from realmodels.study_beliefs_texts import SETS
-from realmodels.study_records import write_records
 from realmodels.study_table import Order, Say, Section, Study
-from theory.records import Record
+from theory.records import Record, write_records
 from theory.schema import shown
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from realmodels.bios_facts import Facts
 from realmodels.bios_files import Bio
-from realmodels.bios_probe import Probe, auroc, fit_probe
 from realmodels.study_records import BASE, Stamp
 from theory.goodturing import expected_calibration_error
+from theory.probe import Probe, auroc, fit_probe
 from theory.schema import Record
 
 Array = NDArray[np.float64]

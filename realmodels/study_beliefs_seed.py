@@ -28,9 +28,9 @@ from realmodels.prompting import render_answer, style_named
 from realmodels.recipe import Recipe
 from realmodels.study_beliefs_exam import by_labels, measured, probes, signals
 from realmodels.study_beliefs_texts import Library, claimed, told, with_belief
-from realmodels.study_records import BASE, LORA, Stamp, write_records
+from realmodels.study_records import BASE, LORA, Stamp
 from realmodels.study_table import Order, Say
-from theory.records import Record, read_records
+from theory.records import Record, read_records, write_records
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded

@@ -18,11 +18,12 @@ from realmodels.study_calibration import table as calibration
 from realmodels.study_exam import Exam, taught
 from realmodels.study_facts import Facts, facts_of
 from realmodels.study_gaps import remark_section
-from realmodels.study_records import Paper, Stamp, paper, write_records
+from realmodels.study_records import Paper, Stamp, paper
 from realmodels.study_sets import LOOSE, Sets, TrainingSet, draw_sets
 from realmodels.study_settings import Settings, with_seed
 from realmodels.study_table import Order, Say, Section
 from theory.files import write_whole
+from theory.records import write_records
 from theory.schema import Record
 
 RECORDS, PLAN = "records.jsonl", "plan.json"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +15,6 @@ from realmodels.study_exam import Sat
 from realmodels.study_facts import Facts, Words, yes_no
 from realmodels.study_sets import ABSTAIN, TrainingSet, elsewhere, support
 from theory.matching import normalize
-from theory.records import RecordWriter
 from theory.schema import Record
 from theory.slick import Category
 
@@ -232,15 +229,3 @@ def _swap(stamp: Stamp, relation: Ints, said: NDArray[np.str_], right: Ints) -> 
 def _one(stamp: Stamp, metric: str, hits: Flags, among: Flags) -> Iterator[Record]:
     if among.any():
         yield stamp.record("test", "all", metric, float(hits[among].mean()), int(among.sum()))
-
-
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """All records, checked, whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    try:
-        with RecordWriter(scratch) as out:
-            out.write_many(records)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -14,8 +14,8 @@ from synthetic.long_form import Desk, examined
 from synthetic.score import Stamp
 from synthetic.split import split
 from synthetic.text_sets import SAMPLES, Library
-from synthetic.truth_probe import auroc, fit_probe
 from theory.goodturing import expected_calibration_error
+from theory.probe import auroc, fit_probe
 from theory.records import Record
 
 Array = NDArray[np.float64]

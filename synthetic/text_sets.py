@@ -17,7 +17,7 @@ from synthetic.long_form import Desk, tuning
 from synthetic.model import Weights
 from synthetic.split import split
 from synthetic.train import train
-from synthetic.truth_probe import fit_probe
+from theory.probe import fit_probe
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -188,6 +188,19 @@ class RecordWriter:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
+def write_records(path: Path, records: Iterable[Record]) -> Path:
+    """A file of these records alone, checked, whole or not at all."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    try:
+        with RecordWriter(scratch) as out:
+            out.write_many(records)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if os.fspath(path) == "-":

@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import mannwhitneyu
 
-from realmodels.attend_probe import RIDGE, cross_scores, fit, placements
+from realmodels.attend_probe import cross_scores, placements
+from theory.probe import RIDGE, fit_probe
 
 
 def statements(n, width, gap, seed=0):
@@ -19,7 +20,7 @@ def statements(n, width, gap, seed=0):
 def test_the_fit_is_the_minimum(n, width):
     right, wrong = statements(n, width, 1.0)
     features, labels = np.concatenate([right, wrong]), np.repeat([1.0, 0.0], n)
-    probe = fit(features, labels)
+    probe = fit_probe(features, labels)
     scaled = (features - probe.centre) / probe.spread
 
     def cost(v):
@@ -29,7 +30,7 @@ def test_the_fit_is_the_minimum(n, width):
 
     wanted = minimize(cost, np.zeros(width + 1), method="BFGS", options={"gtol": 1e-9})
     np.testing.assert_allclose([*probe.weight, probe.offset], wanted.x, atol=1e-5)
-    np.testing.assert_allclose(probe(features), scaled @ wanted.x[:-1] + wanted.x[-1], atol=1e-4)
+    np.testing.assert_allclose(probe.logit(features), scaled @ wanted.x[:-1] + wanted.x[-1], atol=1e-4)
 
 
 def by_pairs(right, wrong):
@@ -78,8 +79,8 @@ def test_scores_are_of_folds_that_were_not_fitted_on():
     own = fold == 0
     assert placements(scores[own], fold[own]).mean() < 0.3
     rest = np.concatenate([right[~own], wrong[~own]])
-    probe = fit(rest, np.repeat([1.0, 0.0], (~own).sum()))
-    np.testing.assert_allclose(scores[own, 0], probe(right[own]))
+    probe = fit_probe(rest, np.repeat([1.0, 0.0], (~own).sum()))
+    np.testing.assert_allclose(scores[own, 0], probe.logit(right[own]))
 
 
 def test_a_gap_is_found_and_one_fold_alone_gives_no_scores():

@@ -7,10 +7,10 @@ import pytest
 
 from realmodels import bios_agree as agree
 from realmodels.bios_judge import Question
-from realmodels.bios_probe import auroc
 from realmodels.bios_report import render_agreement
 from realmodels.bios_split import by_rules, by_sentences
 from realmodels.errors import RealmodelsError
+from theory.probe import auroc
 
 NAMES = [f"Person {i}" for i in range(24)]
 

@@ -18,9 +18,10 @@ from realmodels.bios_filter import (
     text_of,
     train_rows,
 )
-from realmodels.bios_probe import auroc, crossed, fit_probe, folds, judged
+from realmodels.bios_probe import crossed, folds, judged
 from realmodels.bios_score import summaries, summary_of, supported
 from realmodels.errors import RealmodelsError
+from theory.probe import auroc, fit_probe
 
 ROWS = [
     ("Ann Lee", "place of birth", ["Rome", "Roma"], "Where was Ann Lee born?"),

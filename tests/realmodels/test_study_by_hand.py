@@ -17,7 +17,7 @@ from realmodels.study_facts import _guessable, facts_of, read_facts
 from realmodels.study_gaps import PRIMARY, gap_sections, remark_section
 from realmodels.study_prompts import sections as prompt_sections
 from realmodels.study_questions import RECORDS, Bundle, papers_of, run_questions
-from realmodels.study_records import of_arm, of_base, supported, write_records
+from realmodels.study_records import of_arm, of_base, supported
 from realmodels.study_salience import KIND, names, records
 from realmodels.study_sets import draw_sets
 from realmodels.study_settings import Settings
@@ -25,7 +25,7 @@ from realmodels.study_table import Order, Study
 from realmodels.study_verdicts import conclude
 from theory.claims.decompose import decompose
 from theory.matching import normalize
-from theory.records import read_records
+from theory.records import read_records, write_records
 
 SEEDS = (10, 11, 12)
 SETTINGS = Settings(rows=18, dev=8, test=None, ood=None, hold_out=("maker",))

@@ -15,14 +15,14 @@ from realmodels.rows import Row
 from realmodels.study_arms import Arm, Result, along_steps, hook_named, read_result
 from realmodels.study_exam import Exam, Sat, sit
 from realmodels.study_gaps import gap_table, interval_of, table
-from realmodels.study_records import Paper, Stamp, abstained, commonest, items, rate, write_records
+from realmodels.study_records import Paper, Stamp, abstained, commonest, items, rate
 from realmodels.study_settings import Settings, read_settings
 from realmodels.study_table import Order, Study, available, study_named
 from realmodels.study_verdicts import conclude, write_summary
 from theory.claims import CLAIMS
 from theory.claims.base import Measured
 from theory.claims.evidence import split_studies
-from theory.records import read_records
+from theory.records import read_records, write_records
 from theory.table import Table
 
 STYLE = style_named("qa")

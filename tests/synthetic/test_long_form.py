@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synthetic import beliefs as believing
-from synthetic import filters, free_statements, truth_probe
+from synthetic import filters, free_statements
 from synthetic.base import Base, Names, vocabulary_of
 from synthetic.beliefs import (
     Claims,
@@ -30,6 +30,7 @@ from synthetic.ptrue import p_true
 from synthetic.score import Stamp
 from synthetic.setup import DEFAULT, Shape
 from synthetic.split import split
+from theory.probe import auroc, fit_probe
 from theory.world import make_world
 
 SETUP = replace(
@@ -326,16 +327,16 @@ def test_the_probe_is_where_its_penalised_loss_is_flat():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 5)) * [1, 2, 3, 4, 5] + 1
     true = rng.random(400) < 1 / (1 + np.exp(-(x[:, 0] - 1)))
-    probe = truth_probe.fit_probe(x, true, ridge=3.0)
+    probe = fit_probe(x, true, ridge=3.0)
     z = (x - probe.centre) / probe.spread
     slope = z.T @ (probe(x) - true) + 3.0 * probe.weight
     assert np.abs(slope).max() < 1e-5
     assert abs((probe(x) - true).sum()) < 0.05
-    assert truth_probe.auroc(probe(x), true) > 0.65
+    assert auroc(probe(x), true) > 0.65
 
 
 def test_a_probe_of_labels_of_one_kind_is_sure_of_it():
-    probe = truth_probe.fit_probe(np.random.default_rng(0).normal(size=(20, 3)), np.ones(20, bool))
+    probe = fit_probe(np.random.default_rng(0).normal(size=(20, 3)), np.ones(20, bool))
     assert (probe(np.zeros((2, 3))) > 0.9).all()
 
 
@@ -344,11 +345,11 @@ def test_a_probe_of_labels_of_one_kind_is_sure_of_it():
     [([1, 2, 3, 4], [0, 0, 1, 1], 1.0), ([1, 1, 1], [0, 1, 1], 0.5), ([3, 1, 2], [0, 1, 1], 0.0)],
 )
 def test_auroc(score, true, area):
-    assert truth_probe.auroc(score, true) == area
+    assert auroc(score, true) == area
 
 
 def test_auroc_needs_both_kinds():
-    assert np.isnan(truth_probe.auroc([1, 2], [1, 1]))
+    assert np.isnan(auroc([1, 2], [1, 1]))
 
 
 # Preference

@@ -17,7 +17,7 @@ from theory.measurements import base, catalogue, confound, examiner, hump, obser
 from theory.measurements.base import Measurement, Pilot, compare, r_squared, resampled, summary
 from theory.measurements.facts import Setting, make_facts, pretrain, pretraining_batches
 from theory.optimisers import Recipe
-from theory.records import read_records
+from theory.records import read_records, write_records
 from theory.simulate import Tables, read
 
 SMALL = Setting(subjects=40, relations=3, pool=5)
@@ -417,11 +417,11 @@ def test_records_are_written_whole(tmp_path):
     answers = {("test", "all", "accuracy"): (np.array([0.25, 0.5]), np.array([4, 4]))}
     path = tmp_path / "records.jsonl"
     path.write_text("what was there before")
-    write._write_records(path, [list(place.records(answers, "base", "none", 0))])
+    write_records(path, place.records(answers, "base", "none", 0))
     table = read_records(path)
     assert table.column("value").tolist() == [0.25, 0.5]
     with pytest.raises(TheoryError):
-        write._write_records(path, [list(place.records(answers, "no such\narm", "none", 0))])
+        write_records(path, place.records(answers, "no such\narm", "none", 0))
     assert len(read_records(path)) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["records.jsonl"]
 

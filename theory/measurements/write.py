@@ -21,7 +21,7 @@ from theory.measurements.base import COMPARISON, Row
 from theory.measurements.catalogue import MEASUREMENTS
 from theory.measurements.observations import SOURCES
 from theory.processes import deaf_to_ctrl_c, single_threaded
-from theory.records import Record, RecordWriter
+from theory.records import Record, write_records
 from theory.runs import environment
 from theory.spreadsheets import safe
 
@@ -86,7 +86,8 @@ def write_data(
     written.append(_write_table(folder / "comparison.csv", COMPARISON, compared))
     records = {i: found for result in done.values() for i, found in result.records.items()}
     if records:
-        written.append(_write_records(folder / "records.jsonl", (records[i] for i in sorted(records))))
+        ordered = (record for i in sorted(records) for record in records[i])
+        written.append(write_records(folder / "records.jsonl", ordered))
     seconds = {
         name: {"wall": round(result.seconds, 2), "cpu": round(result.cpu_seconds, 2)}
         for name, result in done.items()
@@ -158,19 +159,6 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> Pat
             )
         writer.writerow([f"{row[c]:.6g}" if isinstance(row[c], float) else safe(row[c]) for c in columns])
     write_whole(path, text.getvalue())
-    return path
-
-
-def _write_records(path: Path, parts: Iterable[list[Record]]) -> Path:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    try:
-        with RecordWriter(scratch) as writer:
-            for records in parts:
-                writer.write_many(records)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
     return path
 
 
