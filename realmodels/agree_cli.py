@@ -25,10 +25,9 @@ class Agree:
     def run(self) -> int:
         from realmodels.agree import agree, render
         from realmodels.audited import LABELS, read_audit
-        from realmodels.errors import RealmodelsError
+        from realmodels.checks import at_least
 
-        if self.show < 0:
-            raise RealmodelsError(f"--show: expected at least 0, got {self.show}")
+        at_least(self, show=0)
         first, second = read_audit(self.first), read_audit(self.second)
         found = agree(first, second)
         if self.json:

@@ -98,30 +98,16 @@ class Attend:
     def _job(self) -> Job:
         from realmodels.attend import Job
         from realmodels.attend_sheet import Looks
-        from realmodels.checks import column_map
+        from realmodels.checks import at_least, check_folder, column_map
         from realmodels.errors import RealmodelsError
         from realmodels.eval_prompts import read_prompts
         from realmodels.eval_tasks import read_task
         from realmodels.prompting import style_named
 
-        least = {
-            "swaps": 1,
-            "window": 1,
-            "layer": 1,
-            "folds": 2,
-            "cut": 0,
-            "longest": 1,
-            "limit": 1,
-            "batch": 1,
-        }
-        for name, low in {**least, "seed": 0}.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise RealmodelsError(f"--{name}: expected at least {low}, got {value}")
+        at_least(self, swaps=1, window=1, layer=1, folds=2, cut=0, longest=1, limit=1, batch=1, seed=0)
         if not self.probes:
             raise RealmodelsError("--probes: none given; expected attention, swap, knockout or belief")
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise RealmodelsError(f"{self.output_dir}: is a file; --output-dir wants a folder")
+        check_folder(self.output_dir)
         style, prompts = style_named(self.style), read_prompts(self.prompts)
         if thinking := [prompt.name for prompt in prompts if prompt.thinks]:
             raise RealmodelsError(

@@ -59,10 +59,11 @@ class Write:
     def run(self) -> int:
         from realmodels.bios_files import names_in, write_bios
         from realmodels.bios_write import Writing, read_shown, write_all
+        from realmodels.checks import at_least, check_folder
         from realmodels.loading import load
 
-        _at_least(limit=(self.limit, 1), batch=(self.batch, 1), shots=(self.shots, 1))
-        folder = _folder(self.output_dir)
+        at_least(self, limit=1, batch=1, shots=1)
+        folder = check_folder(self.output_dir)
         names = names_in(self.people)[: self.limit]
         shown = () if self.shown is None else read_shown(self.shown, self.request, self.style, self.shots)
         writing = Writing(
@@ -179,12 +180,12 @@ class Score:
         from realmodels.bios_files import read_bios, write_bios
         from realmodels.bios_prompts import own_wording
         from realmodels.bios_report import render_scores
-        from realmodels.checks import column_map
+        from realmodels.checks import check_folder, column_map
         from realmodels.errors import RealmodelsError
         from theory.files import write_whole
 
         self._check()
-        folder = _folder(self.output_dir)
+        folder = check_folder(self.output_dir)
         wording = own_wording(self.ask, self.yes, self.no)
         bios = read_bios(self.data, claims=True)
         facts = None if self.facts is None else read_facts(self.facts, column_map(self.map), self.matcher)
@@ -228,9 +229,10 @@ class Score:
         return 0
 
     def _check(self) -> None:
+        from realmodels.checks import at_least
         from realmodels.errors import RealmodelsError
 
-        _at_least(batch=(self.batch, 1))
+        at_least(self, batch=1)
         if not (self.facts or self.judge or self.model):
             raise RealmodelsError("bios score: nothing to score by; give --facts, --judge or --model")
         if self.passages and not self.judge:
@@ -289,13 +291,14 @@ class Keep:
 
         from realmodels import bios_filter as filters
         from realmodels.bios_files import read_bios, write_rows
+        from realmodels.checks import check_folder
         from realmodels.errors import RealmodelsError
         from theory.files import write_whole
         from theory.runs import command
 
         if self.top is not None and not 0 < self.top <= 1:
             raise RealmodelsError(f"--top: expected a share above 0 and at most 1, got {self.top}")
-        folder = _folder(self.output_dir)
+        folder = check_folder(self.output_dir)
         bios = read_bios(self.data, claims=True)
         rules = filters.read_rules(self.arms, filters.signals_in(bios))
         if any("support" in rule.parts for rule in rules) and not any(c.by for b in bios for c in b.stated):
@@ -362,13 +365,14 @@ class Agree:
         from realmodels import bios_agree as agree
         from realmodels.bios_report import render_agreement
         from realmodels.bios_split import splitter_named
+        from realmodels.checks import at_least, check_folder
         from realmodels.errors import RealmodelsError
         from theory.files import write_whole
 
-        _at_least(batch=(self.batch, 1), sample=(self.sample, 2))
+        at_least(self, batch=1, sample=2)
         if self.judge and self.output_dir is None:
             raise RealmodelsError("--judge: its answers are kept in a folder; add --output-dir PATH")
-        folder = None if self.output_dir is None else _folder(self.output_dir)
+        folder = None if self.output_dir is None else check_folder(self.output_dir)
         bios = agree.read_labelled(self.data)
         found = agree.compare(bios, splitter_named(self.splitter), self.people)
         if self.judge and folder is not None:
@@ -416,19 +420,3 @@ class Bios:
 
     def run(self) -> int:
         return self.do.run()
-
-
-def _at_least(**bounds: tuple[float | None, float]) -> None:
-    from realmodels.errors import RealmodelsError
-
-    for name, (value, least) in bounds.items():
-        if value is not None and value < least:
-            raise RealmodelsError(f"--{name.replace('_', '-')}: expected at least {least:g}, got {value:g}")
-
-
-def _folder(path: Path) -> Path:
-    from realmodels.errors import RealmodelsError
-
-    if path.exists() and not path.is_dir():
-        raise RealmodelsError(f"{path}: is a file; --output-dir wants a folder")
-    return path

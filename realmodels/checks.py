@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realmodels.errors import RealmodelsError
@@ -15,16 +16,27 @@ if TYPE_CHECKING:
 FIELDS = ("id", "question", "answers", "subject", "relation", "popularity")
 
 
+def at_least(flags: object, **least: int) -> None:
+    """One line for the first flag below its least value; flags that were not given are None."""
+    for name, bound in least.items():
+        value = getattr(flags, name)
+        if value is not None and value < bound:
+            raise RealmodelsError(f"--{name.replace('_', '-')}: expected at least {bound}, got {value}")
+
+
+def check_folder(path: Path) -> Path:
+    """What --output-dir names is a folder or nothing yet."""
+    if path.exists() and not path.is_dir():
+        raise RealmodelsError(f"{path}: is a file; --output-dir wants a folder")
+    return path
+
+
 def check_audit(flags: Audit) -> None:
     """One line for the first flag that cannot be."""
     from realmodels.budgets import budget_named
     from theory.matching import MATCHERS
 
-    least = {"limit": 1, "batch": 1, "prompts": 1, "samples": 1, "shots": 0, "seed": 0, "top_k": 0}
-    for name, bound in least.items():
-        value = getattr(flags, name)
-        if value is not None and value < bound:
-            raise RealmodelsError(f"--{name.replace('_', '-')}: expected at least {bound}, got {value}")
+    at_least(flags, limit=1, batch=1, prompts=1, samples=1, shots=0, seed=0, top_k=0)
     if not (math.isfinite(flags.temperature) and flags.temperature > 0):
         raise RealmodelsError(f"--temperature: expected a number above 0, got {flags.temperature}")
     if flags.matcher not in MATCHERS:
@@ -39,8 +51,7 @@ def check_audit(flags: Audit) -> None:
         _check_vllm(flags, estimator)
     if flags.calibration and not flags.predict_harm:
         raise RealmodelsError("--calibration: it is for a prediction; add --predict-harm")
-    if flags.output_dir.exists() and not flags.output_dir.is_dir():
-        raise RealmodelsError(f"{flags.output_dir}: is a file; --output-dir wants a folder")
+    check_folder(flags.output_dir)
 
 
 def _check_vllm(flags: Audit, estimator: str) -> None:

@@ -40,13 +40,11 @@ class Compare:
     """Print JSON instead of a table."""
 
     def run(self) -> int:
+        from realmodels.checks import at_least
         from realmodels.compare import compare
         from realmodels.compare_read import read_runs
-        from realmodels.errors import RealmodelsError
 
-        for name, least in {"draws": 100, "seed": 0}.items():
-            if getattr(self, name) < least:
-                raise RealmodelsError(f"--{name}: expected at least {least}, got {getattr(self, name)}")
+        at_least(self, draws=100, seed=0)
         found = compare(
             read_runs(self.first),
             read_runs(self.second),

@@ -82,19 +82,14 @@ class Eval:
         return 0
 
     def _job(self) -> Job:
-        from realmodels.checks import column_map
-        from realmodels.errors import RealmodelsError
+        from realmodels.checks import at_least, check_folder, column_map
         from realmodels.eval_prompts import read_prompts
         from realmodels.eval_run import Job
         from realmodels.eval_tasks import read_tasks
         from realmodels.prompting import style_named
 
-        for name, least in {"longest": 1, "thought": 1, "limit": 1, "batch": 1, "seed": 0}.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise RealmodelsError(f"--{name}: expected at least {least}, got {value}")
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise RealmodelsError(f"{self.output_dir}: is a file; --output-dir wants a folder")
+        at_least(self, longest=1, thought=1, limit=1, batch=1, seed=0)
+        check_folder(self.output_dir)
         style, prompts = style_named(self.style), read_prompts(self.prompts)
         tasks = read_tasks(self.tasks, column_map(self.map), limit=self.limit, pools=self.exemplars_from)
         return Job(

@@ -100,6 +100,7 @@ class Study:
         return 0
 
     def _order(self) -> tuple[Order, Experiment]:
+        from realmodels.checks import at_least, check_folder
         from realmodels.errors import RealmodelsError
         from realmodels.executor import read_executor
         from realmodels.places import find
@@ -111,10 +112,8 @@ class Study:
             raise RealmodelsError(
                 f"--seeds {' '.join(map(str, self.seeds))}: expected different numbers of at least 0"
             )
-        if self.workers < 1:
-            raise RealmodelsError(f"--workers: expected at least 1, got {self.workers}")
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise RealmodelsError(f"{self.output_dir}: is a file; --output-dir wants a folder")
+        at_least(self, workers=1)
+        check_folder(self.output_dir)
         study = study_named(self.name)
         preset = preset_named(self.preset) if self.preset else None
         model = self.model or (preset.model if preset else "")

@@ -96,15 +96,13 @@ class Train:
         return 0
 
     def _job(self) -> Job:
-        from realmodels.checks import column_map
+        from realmodels.checks import at_least, check_folder, column_map
         from realmodels.errors import RealmodelsError
         from realmodels.recipe import read_recipe
         from realmodels.train_run import Job, arms_of, lone_arm
 
-        if self.limit is not None and self.limit < 1:
-            raise RealmodelsError(f"--limit: expected at least 1, got {self.limit}")
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise RealmodelsError(f"{self.output_dir}: is a file; --output-dir wants a folder")
+        at_least(self, limit=1)
+        check_folder(self.output_dir)
         if self.data is not None and self.arm:
             raise RealmodelsError("--data: give it or --arm, not both")
         if self.data is None and not self.arm and not self.show_recipe:
