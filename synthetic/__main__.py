@@ -2,19 +2,13 @@
 
 import sys
 
-ABOUT = "The laboratory on a laptop: a tiny real Llama that has read a knowledge graph."
+from theory.startup import start
 
 
 def main() -> None:
-    try:
-        from synthetic.cli import COMMANDS
-        from theory.command import main as run
-
-        code = run("python -m synthetic", ABOUT, COMMANDS)
-    except KeyboardInterrupt:  # while modules were loaded: nothing has begun
-        print("interrupted: nothing had begun", file=sys.stderr)
-        code = 130
-    sys.exit(code)
+    sys.exit(
+        start("synthetic", "The laboratory on a laptop: a tiny real Llama that has read a knowledge graph.")
+    )
 
 
 if __name__ == "__main__":
