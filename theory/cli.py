@@ -121,6 +121,29 @@ class Claims:
 
 
 @dataclass(frozen=True)
+class Replicate:
+    """Put two summaries of one laboratory on different seeds side by side: verdicts and effects that came out again."""
+
+    first: tyro.conf.Positional[Path]
+    """A folder with scoreboard.csv and effects.csv, as `synthetic summarise` writes it."""
+    second: tyro.conf.Positional[Path]
+    """Another, of other seeds."""
+    output: MaybeOut = None
+    """Also write a line a deciding part there, as CSV."""
+
+    def run(self) -> int:
+        from theory.files import write_whole
+        from theory.replication import replicate
+
+        found = replicate(self.first, self.second)
+        print(found.to_text())
+        if self.output is not None:
+            write_whole(self.output, found.to_csv())
+            print(f"wrote {self.output}", file=sys.stderr)
+        return 0
+
+
+@dataclass(frozen=True)
 class Data:
     """Measure every table and write the CSV behind every picture, with the pilot study's numbers beside ours."""
 
@@ -181,6 +204,7 @@ COMMANDS: dict[str, type[Command]] = {
     "show": Show,
     "check": Check,
     "claims": Claims,
+    "replicate": Replicate,
     "vocabulary": Vocabulary,
     "data": Data,
     "world": World,

@@ -1,0 +1,175 @@
+"""Two runs of one laboratory on different seeds: which verdicts came out again, which effects moved."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from theory.claims.base import LEVEL
+from theory.errors import TheoryError
+from theory.spreadsheets import safe
+
+Key = tuple[str, str, str]  # claim, laboratory, part
+
+
+@dataclass(frozen=True)
+class Again:
+    """A deciding part in both runs: effects in its unit, and what the second has more, with Welch's interval."""
+
+    claim: str
+    title: str
+    lab: str
+    first: str  # verdicts on the claim
+    second: str
+    part: str
+    unit: str
+    first_seeds: int
+    second_seeds: int
+    first_effect: float
+    second_effect: float
+    more: float
+    low: float
+    high: float
+
+    @property
+    def moved(self) -> bool:
+        return not self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Replication:
+    parts: tuple[Again, ...]
+
+    @property
+    def verdicts(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """By claim and laboratory: the first run's verdict and the second's."""
+        return {(part.claim, part.lab): (part.first, part.second) for part in self.parts}
+
+    def to_text(self) -> str:
+        found = self.verdicts
+        same = sum(first == second for first, second in found.values())
+        turned = sum({first, second} == {"reproduced", "contradicted"} for first, second in found.values())
+        moved = [part for part in self.parts if part.moved]
+        lines = [
+            f"{claim:4} {lab}: {first}, then {second}"
+            for (claim, lab), (first, second) in found.items()
+            if first != second
+        ]
+        lines += [
+            f"{same} of {len(found)} verdicts came out again, {turned} turned into the opposite",
+            f"{len(moved)} of {len(self.parts)} deciding effects differ by more than luck at {LEVEL:.0%} "
+            f"(without a difference: about {LEVEL * len(self.parts):.0f})",
+            *(
+                f"{p.claim:4} {p.part}: {p.first_effect:.3g}, then {p.second_effect:.3g} {p.unit}, "
+                f"{p.more:+.2g} [{p.low:.2g}, {p.high:.2g}]"
+                for p in moved
+            ),
+        ]
+        return "\n".join(lines)
+
+    def to_csv(self) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Again)])
+        for part in self.parts:
+            writer.writerow([safe(float(f"{v:.6g}") if isinstance(v, float) else v) for v in astuple(part)])
+        return out.getvalue()
+
+
+def replicate(first: Path, second: Path) -> Replication:
+    """Compare two folders of `synthetic summarise`, part by part of the claims that both have judged."""
+    boards = [_rows(folder / "scoreboard.csv") for folder in (first, second)]
+    effects = [_effects(folder) for folder in (first, second)]
+    deciding = [{_key(row): row for row in board if row["role"] != "reported"} for board in boards]
+    parts = tuple(_pairs(*deciding, *effects))
+    if not parts:
+        raise TheoryError(f"{first}, {second}: no claim was judged in the same laboratory by both")
+    return Replication(parts)
+
+
+def _pairs(
+    before: Mapping[Key, Mapping[str, str]],
+    after: Mapping[Key, Mapping[str, str]],
+    old: Mapping[Key, Mapping[int, float]],
+    new: Mapping[Key, Mapping[int, float]],
+) -> Iterator[Again]:
+    for key, row in before.items():
+        if key not in after or len(old.get(key, ())) < 2 or len(new.get(key, ())) < 2:
+            continue
+        if both := sorted(old[key].keys() & new[key].keys()):
+            raise TheoryError(
+                f"{key[0]} in {key[1]}: seeds {', '.join(map(str, both))} are in both runs; expected other seeds"
+            )
+        x, y = list(old[key].values()), list(new[key].values())
+        claim, lab, part = key
+        yield Again(
+            claim,
+            row["title"],
+            lab,
+            row["verdict"],
+            after[key]["verdict"],
+            part,
+            row["unit"],
+            len(x),
+            len(y),
+            float(np.mean(x)),
+            float(np.mean(y)),
+            *_welch(x, y),
+        )
+
+
+def _welch(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of y minus mean of x with its limits; two constants differ for certain or not at all."""
+    from scipy.stats import t
+
+    errors = [np.var(v, ddof=1) / len(v) for v in (x, y)]
+    more, se = float(np.mean(y) - np.mean(x)), math.sqrt(sum(errors))
+    if se == 0:
+        return more, more, more
+    df = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (x, y), strict=True))
+    half = float(t.ppf(1 - LEVEL / 2, df)) * se
+    return more, more - half, more + half
+
+
+def _key(row: Mapping[str, str]) -> Key:
+    return row["claim"], row["lab"], row["part"]
+
+
+def _effects(folder: Path) -> dict[Key, dict[int, float]]:
+    found: dict[Key, dict[int, float]] = {}
+    runs: dict[Key, str] = {}
+    for row in _rows(folder / "effects.csv"):
+        key = _key(row)
+        if runs.setdefault(key, row["run"]) != row["run"]:
+            raise TheoryError(
+                f"{folder}: two runs of {key[0]} in {key[1]}; expected one, summarise them apart"
+            )
+        try:
+            found.setdefault(key, {})[int(row["seed"])] = float(row["effect"])
+        except ValueError:
+            raise TheoryError(
+                f"{folder / 'effects.csv'}: {key[0]}: expected numbers in seed and effect, "
+                f"got {row['seed']!r} and {row['effect']!r}"
+            ) from None
+    return found
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise TheoryError(f"{path}: not there; expected a folder written by `python -m synthetic summarise`")
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        needed = {"claim", "lab", "part", "run"} | (
+            {"verdict", "role"} if "score" in path.name else {"seed", "effect"}
+        )
+        if not rows or not needed <= rows[0].keys():
+            raise TheoryError(f"{path}: expected the columns {', '.join(sorted(needed))}")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TheoryError(f"{path}: not a table of `summarise`: {error}") from None
+    return rows
