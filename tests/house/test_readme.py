@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from theory.replication import replicate
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
@@ -121,3 +124,60 @@ def test_the_counts_on_this_page_are_those_of_the_comparison():
     )
     assert f"Of the {len(with_interval)} that have one, {both} agree." in text
     assert not [row for row in rows if row["sign"] == "opposite" and row["verdict"] == "differs"]
+
+
+def test_what_this_page_says_of_the_two_runs_is_what_replicate_finds():
+    results = ROOT / "synthetic" / "results"
+    found, text = replicate(results / "first", results), " ".join(TEXT.split())
+    assert found.to_csv() == (results / "replication.csv").read_text(encoding="utf-8")
+    verdicts = {claim: both for (claim, _), both in found.verdicts.items()}
+    again = {claim for claim, (first, second) in verdicts.items() if first == second}
+    assert f"{len(again)} of {len(verdicts)} verdicts came out again, 0 turned into the opposite" in text
+    twice = {kind: {c for c in again if verdicts[c][0] == kind} for kind in ("reproduced", "contradicted")}
+    told = re.search(r"opposite: (.*?) are reproduced twice, (.*?) contradicted twice", text)
+    assert told is not None
+    assert _claims(told[1]) == twice["reproduced"]
+    assert _claims(told[2]) == twice["contradicted"]
+    once = re.search(r"decided in one run only \((.*?) for the claim; (.*?) against it\)", text)
+    assert once is not None
+    assert _claims(once[1]) == {
+        c for c, both in verdicts.items() if both[0] != both[1] and "reproduced" in both
+    }
+    assert _claims(once[2]) == {
+        c for c, both in verdicts.items() if both[0] != both[1] and "contradicted" in both
+    }
+    moved = sum(part.moved for part in found.parts)
+    assert f"{moved} of {len(found.parts)} deciding effects differ by more than luck" in text
+
+
+def test_what_this_page_says_of_the_rerun_is_what_its_effects_say():
+    first = ROOT / "synthetic" / "results" / "first"
+    old, new = _effects(first / "effects.csv"), _effects(first / "rerun.csv")
+    shares = []
+    for part, again in new.items():
+        known = old.get(part, {})
+        spread = np.var(list(known.values()), ddof=1) if len(known) == 10 else 0.0
+        moves = [again[seed] - known[seed] for seed in (110, 111) if seed in again and seed in known]
+        if spread > 0 and moves:
+            shares.append(np.mean(np.square(moves)) / 2 / spread)
+    assert (
+        f"moves {len(shares)} effects with a median of {np.median(shares):.0%} of the variance"
+        in " ".join(TEXT.split())
+    )
+
+
+def _claims(words):
+    """The claims in words such as `A1, U1 to U3 and V1`."""
+    found = set()
+    for first, last in re.findall(r"([A-Z]\d)(?: to ([A-Z]\d))?", words):
+        found |= {f"{first[0]}{n}" for n in range(int(first[1]), int((last or first)[1]) + 1)}
+    return found
+
+
+def _effects(path):
+    found = {}
+    with open(path, encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["lab"] == "synthetic/R2-2layer":
+                found.setdefault((row["claim"], row["part"]), {})[int(row["seed"])] = float(row["effect"])
+    return found
