@@ -80,7 +80,7 @@ def read_facts(source: str | Path, mapping: Mapping[str, str] | None = None, mat
 
     if matcher != WORDS and matcher not in MATCHERS:
         raise RealmodelsError(f"--matcher: unknown '{matcher}'{nearest(matcher, [WORDS, *MATCHERS])}")
-    if triples := _triples(Path(source)):
+    if triples := triples_in(Path(source)):
         return facts_from(triples, matcher)
     rows = [row for row in iter_rows(source, mapping) if row.subject]
     if not rows:
@@ -92,7 +92,7 @@ def read_facts(source: str | Path, mapping: Mapping[str, str] | None = None, mat
     )
 
 
-def _triples(path: Path) -> list[tuple[str, str, Sequence[str], str]]:
+def triples_in(path: Path) -> list[tuple[str, str, Sequence[str], str]]:
     """Rows of subject, relation and object (a text or a list of names); none if the file is of another kind."""
     if not path.is_file() or kind_of(path) == "text":
         return []

@@ -16,7 +16,7 @@ from realmodels.audit_parts import Parts
 from realmodels.bios_files import Bio
 from realmodels.bios_sentences import sentences
 from realmodels.errors import RealmodelsError
-from realmodels.prompting import Style, render_question, style_named
+from realmodels.prompting import Style, render_answer, render_question, style_named
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -98,7 +98,7 @@ def draw_texts(
 
     style = style_named(writing.style)
     rows = [pack(ids, ()) for ids in loaded.tokens.prompts_ids(prompts)]
-    stops = frozenset(loaded.tokens.stops(_end(style)))
+    stops = frozenset(loaded.tokens.stops(end_of(style)))
     most, copies = writing.tokens, writing.samples + 1
     lengths = [len(row) + most for row in rows]
     check_length(loaded, max(lengths))
@@ -137,19 +137,20 @@ def trimmed(text: str, finished: bool, writing: Writing) -> str:
 def read_shown(path: Path, writing_request: str, style_name: str, count: int) -> tuple[str, ...]:
     """The first `count` biographies of a file, worded to stand before a request."""
     from realmodels.bios_files import read_bios
-    from realmodels.prompting import render_answer
 
-    style = style_named(style_name)
     found = read_bios(path)[:count]
     if len(found) < count:
         raise RealmodelsError(f"{path}: has {len(found)} biographies to show; expected {count}")
-    return tuple(
-        render_question(style, writing_request.replace("{name}", bio.name)) + render_answer(bio.text) + "\n\n"
-        for bio in found
-    )
+    return tuple(shown_as(bio, writing_request, style_name) for bio in found)
 
 
-def _end(style: Style) -> str:
+def shown_as(bio: Bio, request: str, style_name: str) -> str:
+    """A biography worded to stand before a request."""
+    asked = render_question(style_named(style_name), request.replace("{name}", bio.name))
+    return asked + render_answer(bio.text) + "\n\n"
+
+
+def end_of(style: Style) -> str:
     """A text goes on behind a full stop: only a line break or the end of the text ends it."""
     return "\n" if style.end == "." else style.end
 

@@ -25,7 +25,8 @@ class Eval:
     model: str
     """A folder, a .gguf file or a hub name. It is loaded once."""
     tasks: str
-    """NAME=PATH with commas: popqa=popQA.tsv,mmlu=data/mmlu,facts.jsonl; an audit.jsonl brings its labels along."""
+    """NAME=PATH with commas: popqa=popQA.tsv,mmlu=data/mmlu,facts.jsonl; an audit.jsonl brings its labels along. Long
+    form: bios=FACTS lets it write about the facts' subjects; bios alone, about the other tasks'."""
     output_dir: Out
     """Folder for records.jsonl and, a folder an adapter, results_*.json and samples_*.jsonl."""
     adapter: Adapters = ()
@@ -35,7 +36,8 @@ class Eval:
     no_base: Flag = False
     """Leave out the model without an adapter."""
     exemplars_from: str = ""
-    """Draw solved questions from other data: NAME=PATH with commas. Without it from the task's own other subjects."""
+    """Draw solved questions from other data: NAME=PATH with commas. Without it from the task's own other subjects;
+    long form needs it (name and text) for few:K."""
     map: tuple[str, ...] = ()
     """Columns of other names, such as question=prompt answers=completion."""
     style: str = "qa"
@@ -44,8 +46,14 @@ class Eval:
     """The most tokens of an answer."""
     thought: int = 64
     """The most tokens of thinking, one line, under the prompt cot."""
+    request: str = "Tell me a bio of {name}."
+    """How long form is asked for."""
+    tokens: int = 128
+    """The most tokens of a text of long form."""
+    splitter: str = "rules"
+    """Of a text into claims, as `bios split` has it."""
     limit: int | None = None
-    """Only the first rows of each task (MMLU: of each subject)."""
+    """Only the first rows of each task (MMLU: of each subject; long form: people)."""
     seed: int = 0
     """Of the solved questions."""
     batch: int | None = None
@@ -82,16 +90,29 @@ class Eval:
         return 0
 
     def _job(self) -> Job:
+        from realmodels.bios_write import Writing
         from realmodels.checks import at_least, check_folder, column_map
+        from realmodels.eval_bios import prompts_for
         from realmodels.eval_prompts import read_prompts
         from realmodels.eval_run import Job
         from realmodels.eval_tasks import read_tasks
         from realmodels.prompting import style_named
 
-        at_least(self, longest=1, thought=1, limit=1, batch=1, seed=0)
+        at_least(self, longest=1, thought=1, tokens=1, limit=1, batch=1, seed=0)
         check_folder(self.output_dir)
         style, prompts = style_named(self.style), read_prompts(self.prompts)
-        tasks = read_tasks(self.tasks, column_map(self.map), limit=self.limit, pools=self.exemplars_from)
+        tasks = read_tasks(
+            self.tasks,
+            column_map(self.map),
+            limit=self.limit,
+            pools=self.exemplars_from,
+            writing=Writing(self.request, self.style, tokens=self.tokens),
+            splitter=self.splitter,
+        )
+        for task in tasks:
+            asked = prompts_for(task, prompts)
+            if left := [prompt.name for prompt in prompts if prompt not in asked]:
+                print(f"{task.name}: long form, not asked under {', '.join(left)}", file=sys.stderr)
         return Job(
             self.model,
             self.adapter,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from realmodels import mmlu
+from realmodels.eval_bios import RECORDED, rows_of
 from realmodels.eval_run import Evaluated, Exam
 from realmodels.eval_strata import ALL, Mean, plain, popularity_edges, wilson
 from realmodels.eval_tasks import text_hash
@@ -70,6 +71,7 @@ def samples(exam: Exam) -> Iterator[dict[str, Any]]:
             **{name: float(values[i]) for name, values in exam.metrics.items()},
             "strata": dict(exam.strata[i]),
             **({"thought": exam.thoughts[i]} if exam.prompt.thinks else {}),
+            **({"stated": [claim.row() for claim in exam.stated[i]]} if exam.task.long else {}),
         }
 
 
@@ -83,7 +85,7 @@ def results(done: Evaluated, who: Tuned, exams: Sequence[Exam]) -> dict[str, Any
         "configs": {exam.name: _config(done, exam) for exam in exams},
         "versions": {exam.name: 1.0 for exam in exams},
         "n-shot": {exam.name: exam.prompt.shots for exam in exams},
-        "higher_is_better": {exam.name: dict.fromkeys(exam.metrics, True) for exam in exams},
+        "higher_is_better": {exam.name: _better(exam) for exam in exams},
         "n-samples": {
             exam.name: {"original": len(exam.task.questions), "effective": len(exam.task.questions)}
             for exam in exams
@@ -131,8 +133,14 @@ def results(done: Evaluated, who: Tuned, exams: Sequence[Exam]) -> dict[str, Any
 
 
 def records(done: Evaluated) -> Iterator[Record]:
-    """Every mean, then every item's accuracy; the task stands as the split."""
+    """Every mean, then every item's accuracy; of long form what `study beliefs` records. The task stands as the
+    split."""
     for exam in done.exams:
+        if exam.task.long:
+            for mean in exam.means:
+                if name := RECORDED.get(mean.metric):
+                    yield _record(done, exam, mean.stratum, name, mean.value, mean.n)
+            continue
         for mean in exam.means:
             yield _record(done, exam, mean.stratum, mean.metric, mean.value, mean.n)
             if mean.metric == exam.judged_by:
@@ -147,18 +155,21 @@ def render(done: Evaluated, relations: int = 12) -> str:
     lines = [
         ["task", "prompt", "adapter", "items", "accuracy", "95% interval", "exact", "contains", "f1", "log p"]
     ]
-    for exam in done.exams:
+    answered = [exam for exam in done.exams if not exam.task.long]
+    for exam in answered:
         found = {mean.metric: mean for mean in exam.means if mean.stratum == ALL}
         n, share = len(exam.task.questions), found[exam.judged_by].value
         low, high = wilson(share, n)
         rest = [f"{found[name].value:.3f}" if name in found else "" for name in ("exact", "contains", "f1")]
         line = [exam.task.name, exam.prompt.name, exam.who.name, f"{n:,}", f"{share:.3f}"]
         lines.append([*line, f"{low:.3f} to {high:.3f}", *rest, f"{found['logprob'].value:.2f}"])
-    parts = [aligned(lines, 3)]
+    parts = [aligned(lines, 3)] if answered else []
+    if texts := [exam for exam in done.exams if exam.task.long]:
+        parts.append(aligned(list(rows_of(texts)), 3))
     for task in done.job.tasks:
         for prompt in done.job.prompts:
             exams = [exam for exam in done.exams if exam.task is task and exam.prompt is prompt]
-            parts.append(_by_stratum(exams, relations))
+            parts.append(_by_stratum(exams, relations) if exams else "")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -199,8 +210,11 @@ def _by_stratum(exams: Sequence[Exam], relations: int) -> str:
     found = [
         {mean.stratum: mean.value for mean in exam.means if mean.metric == exam.judged_by} for exam in exams
     ]
-    lines = [["accuracy by stratum", "items", *(exam.who.name for exam in exams)]]
-    lines += [[m.stratum, f"{m.n:,}", *(f"{own[m.stratum]:.3f}" for own in found)] for m in shown]
+    judged_by = "precision" if first.task.long else "accuracy"
+    lines = [[f"{judged_by} by stratum", "items", *(exam.who.name for exam in exams)]]
+    for m in shown:
+        cells = [f"{own[m.stratum]:.3f}" if m.stratum in own else "" for own in found]
+        lines.append([m.stratum, f"{m.n:,}", *cells])
     more = len(names) - len(shown)
     tail = f"\n({more:,} smaller relations are in the results)" if more else ""
     return f"{first.task.name}, {first.prompt.name}\n{aligned(lines)}{tail}"
@@ -257,7 +271,8 @@ def _config(done: Evaluated, exam: Exam) -> dict[str, Any]:
         "num_fewshot": exam.prompt.shots,
         **({} if exam.task.letters else {"generation_kwargs": how}),
         "metric_list": [
-            {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in exam.metrics
+            {"metric": name, "aggregation": "mean", "higher_is_better": better}
+            for name, better in _better(exam).items()
         ],
         "repeats": 1,
         "should_decontaminate": False,
@@ -268,8 +283,14 @@ def _config(done: Evaluated, exam: Exam) -> dict[str, Any]:
             "shots_from": exam.shots_from,
             "thought": done.job.thought if exam.prompt.thinks else 0,
             "first_prompt": exam.prompts[0],
+            **({"splitter": exam.task.long.splitter} if exam.task.long else {}),
         },
     }
+
+
+def _better(exam: Exam) -> dict[str, bool | None]:
+    """How long a text is, is neither good nor bad."""
+    return {name: None if exam.task.long and name in ("claims", "tokens") else True for name in exam.metrics}
 
 
 def _strata(found: Iterable[Mean]) -> dict[str, dict[str, Any]]:

@@ -59,6 +59,10 @@ def read_prompts(text: str) -> tuple[Prompt, ...]:
 
 def blocks(task: Task, prompt: Prompt, style: Style, seed: int = 0) -> list[Block]:
     """Every question of the task in one block; who stands before whom does not depend on what else is asked."""
+    if task.long is not None:
+        from realmodels.eval_bios import long_blocks
+
+        return long_blocks(task, task.long, prompt)
     made = _choices(task, prompt) if task.letters else _facts(task, prompt, style, seed)
     return [_thinking(block, style) for block in made] if prompt.thinks else list(made)
 
@@ -90,7 +94,7 @@ def _facts(task: Task, prompt: Prompt, style: Style, seed: int) -> Iterator[Bloc
         ]
         prefix = render_prefix(style, shots)
         texts = tuple(prefix + render_question(style, rows[i].question) for i in draw.rows)
-        yield Block(prefix, draw.rows, texts, draw.source)
+        yield Block(prefix, tuple(draw.rows), texts, draw.source)
 
 
 def _choices(task: Task, prompt: Prompt) -> Iterator[Block]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from realmodels import mmlu
 from realmodels.audit_parts import NAME, Parts, team
+from realmodels.bios_files import Stated
 from realmodels.errors import RealmodelsError
+from realmodels.eval_bios import PIECE as TEXTS
+from realmodels.eval_bios import check_length_of, judge, means_of, metrics_of, prompts_for, until, write
 from realmodels.eval_prompts import Block, Prompt, answer_prompt, blocks
 from realmodels.eval_strata import Mean, means, strata_of
 from realmodels.eval_tasks import Question, Task, text_hash
@@ -72,6 +75,7 @@ class Exam:
     strata: tuple[Mapping[str, str], ...]
     means: tuple[Mean, ...]
     shots_from: str
+    stated: tuple[Sequence[Stated], ...] = ()  # of long form the claims of each text
 
     @property
     def name(self) -> str:
@@ -80,8 +84,8 @@ class Exam:
 
     @property
     def judged_by(self) -> str:
-        """The metric that records call accuracy."""
-        return "acc" if self.task.letters else "normalized"
+        """The metric that records call accuracy, or of long form its precision."""
+        return "precision" if self.task.long else "acc" if self.task.letters else "normalized"
 
 
 @dataclass(frozen=True)
@@ -158,12 +162,12 @@ def make_plan(job: Job, resident: Resident) -> tuple[Plan, str]:
     made = {
         (task.name, prompt.name): blocks(task, prompt, job.style, job.seed)
         for task in job.tasks
-        for prompt in job.prompts
+        for prompt in prompts_for(task, job.prompts)
     }
     plan = Plan(resident.tuned(job.adapters, job.base), made)
     for who in plan.tuned:
         for task in job.tasks:
-            for prompt in job.prompts:
+            for prompt in prompts_for(task, job.prompts):
                 for block in made[task.name, prompt.name]:
                     plan.pieces += _cut(job, who, dtype, task, prompt, block)
     return plan, dtype
@@ -180,19 +184,24 @@ def lab_of(job: Job) -> str:
 
 
 def _cut(job: Job, who: Tuned, dtype: str, task: Task, prompt: Prompt, block: Block) -> Iterator[Piece]:
-    for start in range(0, len(block.index), PIECE):
-        some = slice(start, start + PIECE)
+    size = TEXTS if task.long else PIECE
+    for start in range(0, len(block.index), size):
+        some = slice(start, start + size)
         part = Block(block.prefix, block.index[some], block.texts[some], block.source)
-        length = [job.longest, job.thought if prompt.thinks else 0]
         keys = tuple(
-            text_hash(
-                json.dumps(
-                    [who.fingerprint, dtype, text, task.questions[i].doc, task.letters, length, job.style.end]
-                )
-            )[:24]
+            text_hash(json.dumps([who.fingerprint, dtype, text, *_how(job, task, prompt, i)]))[:24]
             for i, text in zip(part.index, part.texts, strict=True)
         )
         yield Piece(who, task, prompt, part, keys)
+
+
+def _how(job: Job, task: Task, prompt: Prompt, item: int) -> list[Any]:
+    """What an answer depends on besides the model and what stands before it. What a text is held against is none of
+    it."""
+    if task.long:
+        return ["text", task.long.writing.tokens, until(task.long)]
+    length = [job.longest, job.thought if prompt.thinks else 0]
+    return [task.questions[item].doc, task.letters, length, job.style.end]
 
 
 def _begin(job: Job, tuned: Sequence[Tuned], dtype: str) -> datetime:
@@ -236,7 +245,10 @@ def _work(job: Job, resident: Resident, plan: Plan, parts: Parts, progress: bool
     ]
     done = len(plan.keys()) - sum(len(piece.keys) for piece in todo)
     for piece in {(p.task.name, p.prompt.name, p.block.index): p for p in todo}.values():
-        check_lengths(resident.base(), piece.block, piece.questions, piece.prompt, lengths)
+        if piece.task.long:
+            check_length_of(resident.base(), piece.block, piece.task.long)
+        else:
+            check_lengths(resident.base(), piece.block, piece.questions, piece.prompt, lengths)
     silent = not progress or parts.team.rank > 0 or not sys.stderr.isatty()
     total = len(plan.keys())
     with tqdm(
@@ -247,10 +259,13 @@ def _work(job: Job, resident: Resident, plan: Plan, parts: Parts, progress: bool
                 continue
             with resident.wearing(who) as loaded:
                 for piece in own:
-                    style = _style(job, piece.task)
+                    style, long = _style(job, piece.task), piece.task.long
+                    how = (piece.prompt, style, lengths, job.batch)
                     with np.errstate(invalid="ignore"):  # what is no number is complained of by name
-                        found = ask(
-                            loaded, piece.block, piece.questions, piece.prompt, style, lengths, job.batch
+                        found = (
+                            write(loaded, piece.block, long, job.batch)
+                            if long
+                            else ask(loaded, piece.block, piece.questions, *how)
                         )
                     _check_numbers(who.path or job.model, piece, found)
                     parts.put([{"key": key, **one} for key, one in zip(piece.keys, found, strict=True)])
@@ -259,6 +274,8 @@ def _work(job: Job, resident: Resident, plan: Plan, parts: Parts, progress: bool
 
 
 def _check_numbers(model: str, piece: Piece, found: Sequence[Mapping[str, Any]]) -> None:
+    if piece.task.long:
+        return
     for question, one in zip(piece.questions, found, strict=True):
         chances = [logprob for logprob, _ in one.get("letters", ())] or [one["logprob"]]
         if np.isnan(chances).any():
@@ -269,7 +286,9 @@ def _check_numbers(model: str, piece: Piece, found: Sequence[Mapping[str, Any]])
 
 
 def _style(job: Job, task: Task) -> Style:
-    """MMLU is worded by its own rules, of which only the end of a line is ours."""
+    """MMLU is worded by its own rules, of which only the end of a line is ours; a text goes on behind a full stop."""
+    if task.long:
+        return replace(job.style, end=until(task.long))
     return Style("mmlu", "", "{question}") if task.letters else job.style
 
 
@@ -277,7 +296,7 @@ def _judge(job: Job, plan: Plan, parts: Parts) -> Iterator[Exam]:
     strata = {task.name: tuple(strata_of(task)) for task in job.tasks}
     for who in plan.tuned:
         for task in job.tasks:
-            for prompt in job.prompts:
+            for prompt in prompts_for(task, job.prompts):
                 pieces = [p for p in plan.pieces if p.who is who and p.task is task and p.prompt is prompt]
                 yield _exam(job, pieces, parts, strata[task.name])
 
@@ -293,7 +312,10 @@ def _exam(job: Job, pieces: Sequence[Piece], parts: Parts, strata: Sequence[Mapp
             found[i] = line
             before[i] = answer_prompt(text, line["thought"], style) if prompt.thinks else text
     letters = tuple(line.get("letters", ()) for line in found)
-    if task.letters:
+    judged = judge(task, task.long, found) if task.long else None
+    if judged:
+        said, metrics = list(judged.said), metrics_of(judged.counts)
+    elif task.letters:
         scores = np.array([[logprob for logprob, _ in own] for own in letters])
         picks = mmlu.chosen(scores)
         said = [mmlu.continuations()[pick] for pick in picks]
@@ -310,15 +332,16 @@ def _exam(job: Job, pieces: Sequence[Piece], parts: Parts, strata: Sequence[Mapp
         task=task,
         prompt=prompt,
         style=style,
-        longest=job.longest,
+        longest=task.long.writing.tokens if task.long else job.longest,
         prompts=tuple(before),
         thoughts=tuple(line.get("thought", "") for line in found),
         said=tuple(said),
         letters=letters,
         metrics=metrics,
         strata=tuple(strata),
-        means=tuple(means(metrics, strata)),
+        means=tuple(means_of(judged.counts, strata) if judged else means(metrics, strata)),
         shots_from=", ".join(sources),
+        stated=judged.stated if judged else (),
     )
 
 

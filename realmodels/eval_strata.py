@@ -42,7 +42,7 @@ def strata_of(task: Task) -> list[dict[str, str]]:
     whether it is one of the relation's two commonest, and which arms teach it; what is not known of it is left out.
     Overlap is computed where no audit says it; the last two come from an audit and from `filter --held-out`."""
     edges = popularity_edges(task)
-    return [_one(question, edges, task.letters) for question in task.questions]
+    return [_one(question, edges, task.letters or task.long is not None) for question in task.questions]
 
 
 def popularity_edges(task: Task) -> tuple[float, float] | None:
@@ -56,6 +56,15 @@ def popularity_edges(task: Task) -> tuple[float, float] | None:
 
 def means(metrics: Mapping[str, Array], strata: Sequence[Strata]) -> list[Mean]:
     """Of every metric over all items, over each stratum, and over the clean items."""
+    return [
+        mean_of(name, metric, values[members])
+        for name, members in groups_of(strata).items()
+        for metric, values in metrics.items()
+    ]
+
+
+def groups_of(strata: Sequence[Strata]) -> dict[str, list[int]]:
+    """The items (positions) of each stratum, all items first."""
     groups: dict[str, list[int]] = defaultdict(list)
     groups[ALL] = list(range(len(strata)))
     for i, own in enumerate(strata):
@@ -64,8 +73,7 @@ def means(metrics: Mapping[str, Array], strata: Sequence[Strata]) -> list[Mean]:
             groups[pair].append(i)
         if set(CLEAN) <= set(pairs):
             groups[",".join(CLEAN)].append(i)
-    order = sorted(groups, key=_order)
-    return [_mean(name, metric, values[groups[name]]) for name in order for metric, values in metrics.items()]
+    return {name: groups[name] for name in sorted(groups, key=_order)}
 
 
 def wilson(value: float, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -75,13 +83,13 @@ def wilson(value: float, n: int, z: float = 1.959963984540054) -> tuple[float, f
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _mean(stratum: str, metric: str, values: Array) -> Mean:
+def mean_of(stratum: str, metric: str, values: Array) -> Mean:
     n = len(values)
     stderr = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
     return Mean(stratum, metric, float(values.mean()), stderr, n)
 
 
-def _one(question: Question, edges: tuple[float, float] | None, letters: bool) -> dict[str, str]:
+def _one(question: Question, edges: tuple[float, float] | None, uncopied: bool) -> dict[str, str]:
     row, known = question.row, knowledge_of(question.row)
     found: dict[str, str] = {}
     if row.relation:
@@ -93,7 +101,7 @@ def _one(question: Question, edges: tuple[float, float] | None, letters: bool) -
         found["category"] = str(label)
     if edges and row.popularity is not None:
         found["popularity"] = BUCKETS[sum(row.popularity > edge for edge in edges)]
-    if not letters:
+    if not uncopied:
         said = known.get("overlaps_subject")
         found["overlap"] = _yes(
             said if isinstance(said, bool) else overlaps(row.subject or row.question, row.answers)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realmodels import mmlu
 from realmodels.errors import RealmodelsError
@@ -22,8 +22,13 @@ from realmodels.rows import Row, read_rows
 from realmodels.tables import kind_of, read_table
 from theory.schema import nearest, shown
 
+if TYPE_CHECKING:
+    from realmodels.bios_write import Writing
+    from realmodels.eval_bios import LongForm
+
 KNOWLEDGE = "knowledge"
 KNOWN = ("popqa", "entityquestions", "mmlu")
+LONG = "bios"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 
 
@@ -39,13 +44,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Task:
-    """Questions, and the solved ones (by position) that may stand before them: all of `pool`, or for MMLU `dev`."""
+    """Questions, and the solved ones (by position) that may stand before them: all of `pool`, or for MMLU `dev`. With
+    `long` they are requests for texts."""
 
     name: str
     source: str
     questions: tuple[Question, ...]
     pool: tuple[Row, ...] = ()
     dev: Mapping[str, tuple[mmlu.Item, ...]] | None = None
+    long: LongForm | None = None
 
     @property
     def letters(self) -> bool:
@@ -62,15 +69,42 @@ def read_tasks(
     *,
     limit: int | None = None,
     pools: str = "",
+    writing: Writing | None = None,
+    splitter: str = "rules",
 ) -> tuple[Task, ...]:
-    """`popqa=PATH,file.jsonl` -> tasks, the name of a bare path being that of its file; `pools` in the same form."""
+    """`popqa=PATH,bios=PATH,file.jsonl` -> tasks, the name of a bare path being that of its file; `pools` in the same
+    form. `bios` alone is about the subjects of the other tasks; `writing` and `splitter` are for long form."""
     others = dict(_named(part, "--exemplars-from") for part in _parts(pools))
-    found: list[Task] = []
-    for part in _parts(text):
-        name, source = _named(part, "--tasks")
-        if name in {task.name for task in found}:
+    named = [_named(part, "--tasks") for part in _parts(text)]
+    for place, (name, _) in enumerate(named):
+        if name in {earlier for earlier, _ in named[:place]}:
             raise RealmodelsError(f"--tasks: two tasks by the name of '{name}'; name them: NAME=PATH")
-        found.append(_task(name, source, dict(mapping or {}), limit, others.pop(name, None)))
+    long = {name: source.removeprefix(f"{LONG}:") for name, source in named if _is_long(name, source)}
+    asked = {
+        name: _task(name, source, dict(mapping or {}), limit, others.pop(name, None))
+        for name, source in named
+        if name not in long
+    }
+    found: list[Task] = []
+    for name, _ in named:
+        if name in asked:
+            found.append(asked[name])
+            continue
+        from realmodels.bios_write import Writing as Usual
+        from realmodels.eval_bios import read_long
+
+        about = [long[name]] if long[name] != LONG else [t.source for t in asked.values() if not t.letters]
+        if not about:
+            raise RealmodelsError(
+                f"--tasks {name}: about whom? Write {name}=FACTS (rows of subject, relation and object, or questions "
+                "with subjects), or name a task with subjects beside it"
+            )
+        shown = others.pop(name, None)
+        found.append(
+            read_long(
+                name, about, dict(mapping or {}), writing or Usual(), splitter, limit=limit, shown=shown
+            )
+        )
     if not found:
         raise RealmodelsError(
             "--tasks: none given; expected such as popqa=popQA.tsv,mmlu=data/mmlu,facts.jsonl"
@@ -131,6 +165,10 @@ def _task(name: str, source: str, mapping: Mapping[str, str], limit: int | None,
     rows = read_questions(source, mapping)  # all of them: a limit must not change who stands before whom
     questions = tuple(_question(row) for row in rows[:limit])
     return Task(name, source, questions, read_questions(pool, mapping) if pool else rows)
+
+
+def _is_long(name: str, source: str) -> bool:
+    return name == LONG or source.startswith(f"{LONG}:")
 
 
 def _is_audit(path: Path) -> bool:
@@ -232,6 +270,8 @@ def _named(part: str, flag: str) -> tuple[str, str]:
         return name, source
     if part == "popqa" and not Path(part).exists():
         return part, POPQA
+    if part.startswith(f"{LONG}:") or (part == LONG and not Path(part).exists()):
+        return LONG, part
     if part in KNOWN and not Path(part).exists():
         raise RealmodelsError(f"{flag} {part}: where are its files? Write {part}=PATH")
     return re.sub(r"[^A-Za-z0-9.+-]+", "-", Path(part).name.partition(".")[0]).strip("-.+") or "rows", part

@@ -91,6 +91,11 @@ class Result:
         """Early stop and end, or one if they are the same."""
         return (self.early, self.steps) if self.early < self.steps else (self.steps,)
 
+    def extra_at(self, step: int) -> Mapping[str, Any]:
+        """What the hook left at a stop, or of the untuned model."""
+        name = START if not self.steps else END if step == self.steps else EARLY
+        return dict(self.extra.get(name, {}))
+
     @cached_property
     def seconds(self) -> float:
         return float(self.about.get("seconds", 0.0))

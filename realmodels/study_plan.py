@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SECONDS = 4.0  # of timing
 STEP = 2.0  # a training token costs as much as so many that are only asked (1.8 on a 135M model in bfloat16)
 STATES = 4  # float32 numbers an adapter weight costs: itself, its gradient, two moments
+LOOKED = 3  # times a test fact is read to see where a model looks and to put another subject in
 KEPT = 16  # numbers of the width of the model that a token leaves behind in every layer for the backward pass
 
 
@@ -93,7 +94,7 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
     done = finished(order, every)
     tokens = load_tokens(order.model, allow_code=order.allow_code)
     keys = {key: arm for key, arm, there in zip(keys_of(order, every), every, done, strict=True) if not there}
-    load = Load(0.0, *_tokens(tokens, list(keys.values())))
+    load = Load(0.0, *_tokens(tokens, list(keys.values()), _heads(order)))
     first = drawn[order.seeds[0]]
     lines = [
         f"facts:   {len(facts.rows):,} audited in {folder}; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
@@ -129,19 +130,28 @@ def _expected(order: Order, kind: Kind) -> tuple[list[str], Load]:
     )
     arms = len(order.seeds) * len(names)
     train = arms * size * epochs * length
-    asked = (settings.test or len(rows) // 5) * (4 + settings.shots * 2) + (
-        settings.dev or len(rows) // 8
-    ) * epochs
+    test = settings.test or len(rows) // 5
+    asked = test * (4 + settings.shots * 2) + (settings.dev or len(rows) // 8) * epochs
+    looks = 2 * len(order.seeds) * len(set(settings.attention) & set(names))
+    looked = looks + bool(kind.attends and settings.attention)
     lines = [
         f"facts:   {len(rows):,} to audit; labels decide how large sets can be, here as large as asked for",
         f"arms:    {arms} ({len(names)} a seed: {', '.join(names)}) and the untuned base",
         f"rows:    {size} a set",
     ]
-    return lines, Load(cost.tokens, train, arms * asked * length)
+    return lines, Load(cost.tokens, train, (arms * asked + looked * LOOKED * test) * length)
 
 
-def _tokens(tokens: object, arms: Sequence[Arm]) -> tuple[float, float]:
-    """To train and to ask."""
+def _heads(order: Order) -> int:
+    from realmodels.card import read_config
+
+    text = read_config(order.model, order.allow_code).get_text_config()
+    return int(text.num_hidden_layers * text.num_attention_heads)
+
+
+def _tokens(tokens: object, arms: Sequence[Arm], heads: int) -> tuple[float, float]:
+    """To train and to ask; a hook's module says with `tokens_read` what it reads at a stop."""
+    from realmodels.study_arms import hook_named
     from realmodels.study_exam import Exam, asked_tokens, tokens_asked
 
     counted: dict[tuple[str, str], float] = {}
@@ -154,6 +164,8 @@ def _tokens(tokens: object, arms: Sequence[Arm]) -> tuple[float, float]:
 
     train = ask = 0.0
     for arm in arms:
+        if arm.hook and (read := hook_named(f"{arm.hook.partition(':')[0]}:tokens_read")):
+            ask += (2 if arm.rows else 1) * read(tokens, arm, heads)
         if not arm.rows:
             ask += sum(
                 cost(exam, prompt)

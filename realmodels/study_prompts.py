@@ -12,7 +12,7 @@ import numpy as np
 
 from realmodels.errors import RealmodelsError
 from realmodels.splits import group_of
-from realmodels.study_arms import EARLY, END, START, Arm, Result, results_of
+from realmodels.study_arms import Arm, Result, results_of
 from realmodels.study_exam import Sat
 from realmodels.study_facts import Facts, facts_of
 from realmodels.study_gaps import _studies, arm_section, counting, gap_table, interval_of, table
@@ -75,7 +75,7 @@ def records(bundle: Bundle) -> Iterator[Record]:
     papers = tuple(supported(facts, asked, *pair) for asked in bundle.papers)
     graded = _graded(bundle, papers)
     yield from of_base(stamp, bundle.base, papers, bundle.dev)
-    base = {name: sat for name, sat in sats(bundle.base.extra[START]).items() if name in PROMPTS}
+    base = {name: sat for name, sat in sats(bundle.base.extra_at(0)).items() if name in PROMPTS}
     yield from _prompted(replace(stamp, arm="base"), papers[0], base)
     yield from rate(replace(stamp, arm="base"), graded, _both(bundle.base, 0), by=GRADED)
     for name, rows in bundle.sets.items():
@@ -84,7 +84,7 @@ def records(bundle: Bundle) -> Iterator[Record]:
         if name in CONTRAST:
             for step in result.stops:
                 here = replace(stamp, step=step, trained_on=name)
-                extra = {k: sat for k, sat in sats(_extra(result, step)).items() if k in PROMPTS}
+                extra = {k: sat for k, sat in sats(result.extra_at(step)).items() if k in PROMPTS}
                 yield from _prompted(here, papers[0], extra)
                 yield from rate(here, graded, _both(result, step), by=GRADED)
                 yield from edges_of(here, under_prompts(result, step))
@@ -99,7 +99,7 @@ def records(bundle: Bundle) -> Iterator[Record]:
 def under_prompts(result: Result, step: int) -> dict[str, Sat]:
     """What was answered to the facts of `test` at a stop, or by the untuned model, prompt by prompt."""
     found = {prompt: result.asked[step, "test", prompt] for prompt in ("zero", *SHOWN)}
-    return found | {name: sat for name, sat in sats(_extra(result, step)).items() if name in PROMPTS}
+    return found | {name: sat for name, sat in sats(result.extra_at(step)).items() if name in PROMPTS}
 
 
 def edges_of(stamp: Stamp, found: dict[str, Sat]) -> Iterator[Record]:
@@ -130,7 +130,7 @@ def compared(bundle: Bundle, stamp: Stamp) -> Iterator[Record]:
         for metric, value in found.items():
             yield replace(stamp, prompt=prompt).record("test", "all", metric, value, n)
     relation = bundle.facts.audited.relation[bundle.facts.test]
-    told = [sats(_extra(one, one.steps)) for one in ends]
+    told = [sats(one.extra_at(one.steps)) for one in ends]
     edges = np.mean([told[0][name].hits.astype(float) - told[1][name].hits for name in WORDINGS], axis=0)
     gap = known["zero"].hits.astype(float) - unknown["zero"].hits
     if np.isfinite(follows := gap_follows_edges(relation, gap, edges)):
@@ -204,8 +204,7 @@ def check_shown(order: Order, facts: Facts) -> None:
 
 def plan(order: Order) -> str:
     return plan_questions(order, KIND) + (
-        f"\nprompts: {', '.join(ASKED)} of the contrast and the untuned model; {', '.join(PROMPTS)} and "
-        f"{len(WORDINGS)} other wordings are not in the tokens to ask"
+        f"\nprompts: {', '.join(ASKED)} and {len(WORDINGS)} other wordings, of the contrast and the untuned model"
     )
 
 
@@ -274,12 +273,6 @@ def _both(result: Result, step: int) -> Any:
     """Zero-shot hits of all facts that are asked for."""
     splits = [split for split in ("test", "ood-relation") if (step, split, "zero") in result.asked]
     return np.concatenate([result.asked[step, split, "zero"].hits for split in splits])
-
-
-def _extra(result: Result, step: int) -> dict[str, Any]:
-    if not result.steps:
-        return dict(result.extra[START])
-    return dict(result.extra[END if step == result.steps else EARLY])
 
 
 def _prompted(stamp: Stamp, asked: Paper, found: dict[str, Sat]) -> Iterator[Record]:

@@ -17,7 +17,7 @@ from realmodels.prompting import Shot, Style, render_answer, render_prefix, rend
 from realmodels.rows import Row
 from realmodels.splits import group_of
 from realmodels.study_arms import END
-from realmodels.study_exam import Exam, Sat, sit
+from realmodels.study_exam import Exam, Sat, sit, tokens_asked
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -37,6 +37,17 @@ def ask_prompts(loaded: Loaded, arm: Arm, stop: str) -> dict[str, Any]:
     if stop == END or not arm.rows:
         found |= {name: sit(loaded, worded(exam, name), "zero").plain() for name in WORDINGS}
     return found
+
+
+def tokens_read(tokens: object, arm: Arm, heads: int) -> float:
+    """About, at one stop: what is thought over is written and then read again."""
+    exam = next(exam for exam in arm.exams if exam.split == "test")
+    worded_at = 0.5 if arm.rows else 1.0  # the end alone, of an arm's two stops
+    count = worded_at * len(WORDINGS) * tokens_asked(tokens, exam, "zero")
+    for name in PROMPTS:
+        asked = tokens_asked(tokens, _put(exam, name, blocks(exam, name)), name)
+        count += asked if name == UNRELATED else 2 * asked + 2 * THOUGHT * len(exam)
+    return count
 
 
 def ask(loaded: Loaded, exam: Exam, name: str, longest: int) -> Sat:

@@ -12,6 +12,7 @@ from realmodels.errors import RealmodelsError
 from realmodels.prompting import style_named
 from realmodels.recipe import Recipe
 from realmodels.study_arms import Arm, Result, along_steps, results_of, shared_folder
+from realmodels.study_attend import HOOK as ATTEND
 from realmodels.study_calibration import NAME as CALIBRATION
 from realmodels.study_calibration import measured
 from realmodels.study_calibration import table as calibration
@@ -39,8 +40,8 @@ class Kind:
     names: Callable[[Settings], tuple[str, ...]]
     records: Callable[[Bundle], Iterator[Record]]
     sections: Callable[[Order, Facts, Sequence[Bundle]], Sequence[Section]] = lambda order, facts, bundles: ()
-    hook: str = ""  # at the stops of every arm
     base_hook: str = ""  # of the untuned model alone
+    attends: bool = False  # the untuned model's attention is looked at too
     adapt: Callable[[Arm], Arm] = lambda arm: arm  # what else an arm is asked
     needed: tuple[str, ...] = ()  # sets without which there is nothing to compare
 
@@ -133,14 +134,13 @@ def arms_of(
             recipe = with_seed(order.recipe, seed, steps=steps, eval_every=max(every, epochs))
             along = along_steps(steps, recipe.eval_every or 1, settings.looks) if all_along(name) else ()
             rows = taught([facts.rows[i] for i in one.rows.tolist()], one.answers)
-            arm = Arm(
-                name, seed, rows, recipe, exams[0], exams[1:], prompts, along, settings.longest, kind.hook
-            )
+            # in whichever study, so that studies can share the arm
+            hook = ATTEND if name in settings.attention else ""
+            arm = Arm(name, seed, rows, recipe, exams[0], exams[1:], prompts, along, settings.longest, hook)
             arms[seed, name] = kind.adapt(arm)
     everything = dict.fromkeys(("dev", "test", "ood-relation"), ("zero", f"few:{settings.shots}"))
-    base = Arm(
-        "base", 0, (), order.recipe, exams[0], exams[1:], everything, (), settings.longest, kind.base_hook
-    )
+    hook = ATTEND if kind.attends and settings.attention else kind.base_hook
+    base = Arm("base", 0, (), order.recipe, exams[0], exams[1:], everything, (), settings.longest, hook)
     return arms, kind.adapt(base)
 
 

@@ -76,6 +76,13 @@ def elsewhere(facts: Facts, rows: Ints, better: TrainingSet, lesser: TrainingSet
     return np.asarray(anywhere & ~_among(_pairs(facts, rows), set(_pairs(facts, taught))))
 
 
+def is_set(name: str) -> bool:
+    """Whether a study can have a training set of that name."""
+    bare = name.removesuffix(LOOSE)
+    fixed = {*HALVES, *SMALL, *CATEGORIES, "known", "unknown", PERMUTED}
+    return name in fixed or bare in ("known", "unknown", PERMUTED) or bool(_MIXED.fullmatch(name))
+
+
 class _Scarce(Exception):
     """A set for which there are no rows."""
 

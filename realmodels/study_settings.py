@@ -37,6 +37,7 @@ class Settings:
     shots: int = 4  # of the few-shot prompt
     looks: int = 6  # looks at all exams while a mix or a single category is tuned
     longest: int = 12  # tokens of an answer that is written out
+    attention: tuple[str, ...] = ("best", "lesser")  # sets after which attention to the subject is measured
 
     def __post_init__(self) -> None:
         least = {"per_relation": 1, "prompts": 1, "audit_shots": 0, "rows": 2, "dev": 2, "test": 2, "ood": 2}
@@ -60,17 +61,20 @@ class Settings:
                 "leave something below 1 for the test"
             )
         from realmodels.arms import KEYS
+        from realmodels.study_sets import is_set
 
-        for name in ("relations", "hold_out", "match"):
-            if not isinstance(getattr(self, name), tuple) or not all(
-                isinstance(one, str) and one for one in getattr(self, name)
-            ):
+        for name in ("relations", "hold_out", "match", "attention"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(one, str) and one for one in value):
                 raise RealmodelsError(
-                    f"settings: {name}: expected names in brackets such as [P17, P36], got {shown(getattr(self, name))}"
+                    f"settings: {name}: expected names in brackets such as [P17, P36], got {shown(value)}"
                 )
         for one in self.match:
             if one not in KEYS:
                 raise RealmodelsError(f"settings: match: unknown '{one}'{nearest(one, KEYS)}")
+        for one in self.attention:
+            if not is_set(one):
+                raise RealmodelsError(f"settings: attention: no training set is called {shown(one)}")
         if "relation" not in self.match:
             raise RealmodelsError(
                 "settings: match: must have 'relation'; the shares of unknown rows are mixed within it"

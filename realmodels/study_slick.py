@@ -12,7 +12,7 @@ import numpy as np
 from realmodels.audited import Flags
 from realmodels.errors import RealmodelsError
 from realmodels.study_arms import START, Arm, Result
-from realmodels.study_exam import sit
+from realmodels.study_exam import sit, tokens_asked
 from realmodels.study_gaps import slick_sections
 from realmodels.study_plan import plan_questions
 from realmodels.study_questions import USUAL, Bundle, Kind, run_questions
@@ -85,6 +85,13 @@ def ask_p_true(loaded: Loaded, arm: Arm, stop: str) -> dict[str, list[float]]:
         except RealmodelsError:
             return {}
     return {"p_true": [float(f"{x:.6g}") for x in found]}
+
+
+def tokens_read(tokens: object, arm: Arm, heads: int) -> float:
+    """About: every test question is answered and then judged, behind as many shots."""
+    exam = next(exam for exam in arm.exams if exam.split == "test")
+    few = next(prompt for prompt in arm.prompts["test"] if prompt != "zero")
+    return 2.0 * tokens_asked(tokens, exam, few)
 
 
 def least(score: np.ndarray, count: int) -> Flags:

@@ -1,6 +1,7 @@
 """Whole studies on a tiny model: finished once, interrupted, shared between studies, and asked wrongly."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from realmodels import study_arms, train_loop
+from realmodels import attend_heads, study_arms, train_loop
 from realmodels.cli import COMMANDS
 from realmodels.errors import RealmodelsError
 from realmodels.study_arms import results_of
@@ -142,7 +143,8 @@ def test_a_study_writes_records_for_every_claim_that_it_speaks_to(made, capsys, 
         for part in CLAIMS[name].parts:
             if part.role == "decides" and "beyond guessing" not in part.name:
                 assert not part.quantity.measure(rows[CLAIMS[name].study]).missing, (name, part.name)
-    assert not CLAIMS["A4"].parts[2].quantity.measure(rows["salience"]).missing
+    for part in CLAIMS["A4"].parts:
+        assert not part.quantity.measure(rows["salience"]).missing, part.name
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["lab"] == "realmodels/R3-model"
     assert {"Verdicts", "Arms", "known minus unknown", "best minus lesser"} <= set(summary["sections"])
@@ -316,6 +318,50 @@ def test_a_plan_says_what_it_costs_and_loads_and_writes_nothing(study, tmp_path,
     assert "GiB a process" in said
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "arms").exists()
+
+
+def test_sets_whose_attention_was_not_measured_are_made_again_and_no_others(study, made, salience, tmp_path):
+    made.clear()
+    records = salience.read_bytes()
+    assert study("salience", settings=(*SMALL, "attention=[best]")) == 0
+    assert made == ["lesser"]  # without it is another arm; `best` and the untuned model are there
+    assert study("salience", settings=(*SMALL, "attention=[]")) == 0
+    assert made == ["lesser", "base", "best"]
+    table = read_records(salience)
+    assert "attention_subject" not in table.levels["metric"]
+    assert "Attention to the subject" not in (tmp_path / "run" / "summary.md").read_text()
+    made.clear()
+    assert study("salience") == 0
+    assert made == []
+    assert salience.read_bytes() == records
+    assert "## Attention to the subject" in (tmp_path / "run" / "summary.md").read_text()
+
+
+def test_a_plan_counts_what_looking_reads(study, monkeypatch, capsys):
+    from realmodels import cost
+
+    monkeypatch.setattr(cost, "calibrate", lambda model, seconds=5.0: 1000.0)
+
+    def asked(*settings):
+        assert study("salience", "run", "--plan", settings=(*SMALL, *settings)) == 0
+        return int(re.search(r"([\d,]+) to ask", capsys.readouterr().out)[1].replace(",", ""))
+
+    none, one, two = (asked(f"attention={names}") for names in ("[]", "[best]", "[best, lesser]"))
+    stop = two - one  # an arm's two stops
+    assert stop % 6 == 0  # ten questions thrice at each
+    assert one - none == stop + stop // 2 + 8 * 10  # and the untuned model with a token a head and question
+
+
+def test_a_model_that_cannot_be_looked_into_is_studied_all_the_same(study, monkeypatch, tmp_path):
+    def none(loaded):
+        raise RealmodelsError("its attention cannot be looked into")
+
+    monkeypatch.setattr(attend_heads, "layers_of", none)
+    assert study("salience") == 0
+    assert (
+        "Not measured: its attention cannot be looked into" in (tmp_path / "run" / "summary.md").read_text()
+    )
+    assert "attention_subject" not in read_records(tmp_path / "run" / "records.jsonl").levels["metric"]
 
 
 def facts_file(tmp_path, count=20):

@@ -230,7 +230,17 @@ METRICS: Mapping[str, tuple[str, str]] = {
         "points",
         "attention mass from the last prompt token on the subject, mean over the heads that read it",
     ),
+    "attention_subject_all_heads": ("points", "the same, mean over all heads"),
+    "attention_subject_share": (
+        "points",
+        "attention to the subject as a share of what is not on the first token, all heads",
+    ),
     "subject_swap_change": ("points", "share of answers that change when the subject is replaced by another"),
+    "swap_first_token_kept": (
+        "points",
+        "share of answers whose first token stays when another subject is put in",
+    ),
+    "swap_logprob_drop": ("nats", "log chance of the right answer that is lost with another subject"),
     "error_prior_share": (
         "points",
         "share of wrong answers that are the relation's commonest answer in pretraining",
