@@ -54,18 +54,18 @@ class Done:
 
 def read_data(job: Job) -> tuple[RowSet, Sequence[Row]]:
     """The rows to audit and those to draw exemplars from, checked before anything is loaded."""
-    data = read_rows(job.data, job.mapping, limit=job.limit)
+    data = read_rows(job.data, job.mapping, limit=job.limit, on_disk=True)
     if not data.rows:
         raise RealmodelsError(f"{job.data}: no rows in it; expected at least one question")
-    taken = next((row for row in data.rows if KNOWLEDGE in row.original), None)
-    if taken is not None:
+    if KNOWLEDGE in data.columns:
+        taken = next(row for row in data.rows if KNOWLEDGE in row.original)
         raise RealmodelsError(
             f"{taken.at}: field '{KNOWLEDGE}' is there already and the audit would write it; "
             "rename it, or write this file with `filter` without --with-knowledge"
         )
     if "popularity" in job.asking.signals and all(row.popularity is None for row in data.rows):
         raise RealmodelsError(f"{job.data}: field 'popularity': no row has any; say --map popularity=COLUMN")
-    pool = read_rows(job.pool, job.mapping).rows if job.pool else data.rows
+    pool = read_rows(job.pool, job.mapping, on_disk=True).rows if job.pool else data.rows
     return data, pool
 
 
@@ -93,7 +93,7 @@ def run_audit(job: Job, progress: bool = True) -> Done | None:
         _work(job, loaded, plan, parts, progress)
         if parts.team.rank:
             return None
-        order = list(plan.order())
+        order = plan.order()
         parts.wait(order)
         parts.settle(order)
         found = gather(plan, parts)

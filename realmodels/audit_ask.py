@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from realmodels.prompting import FALSE, TRUE, render_answer, render_prefix, rend
 from realmodels.rows import Row
 from realmodels.tokens import Tokens
 
+TOGETHER = 1024  # texts that are tokenised at once
 DIGITS = 7  # significant digits kept: single precision has no more
 
 
@@ -58,8 +60,11 @@ def _sizes(tokens: Tokens, plan: Plan) -> Iterator[tuple[int, int, tuple[int, ..
     """(tokens with all that is read or written behind them, row, shots) of every prompt of every kind."""
     asking, rows = plan.asking, plan.rows
     style, written = asking.style, asking.sampling.longest
-    asked = [len(ids) for ids in tokens.prompts_ids([render_question(style, row.question) for row in rows])]
-    longest = [max(len(tokens.answer_ids(render_answer(alias))) for alias in row.answers) for row in rows]
+    asked, longest = array("i"), array("i")
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER]
+        asked.extend(map(len, tokens.prompts_ids([render_question(style, row.question) for row in some])))
+        longest.extend(max(len(tokens.answer_ids(render_answer(a))) for a in row.answers) for row in some)
     for draw in plan.draws:
         before = len(tokens.prompt_ids(render_prefix(style, plan.shown(draw)))) - len(tokens.bos)
         for i in draw.rows:
@@ -74,10 +79,12 @@ def _sizes(tokens: Tokens, plan: Plan) -> Iterator[tuple[int, int, tuple[int, ..
                 yield before + max(map(len, instead)) + longest[i], i, draw.shots
         if draw.prompt == 0 and "p_true" in asking.kinds:
             shots = plan.shown(draw)
-            texts = [truth_prompt(style, shots, rows[i].question, rows[i].answers[0]) for i in draw.rows]
             verdict = max(len(tokens.answer_ids(word)) for word in (TRUE, FALSE))
-            for i, ids in zip(draw.rows, tokens.prompts_ids(texts), strict=True):
-                yield len(ids) + verdict, i, draw.shots
+            for start in range(0, len(draw.rows), TOGETHER):
+                few = draw.rows[start : start + TOGETHER]
+                texts = [truth_prompt(style, shots, rows[i].question, rows[i].answers[0]) for i in few]
+                for i, ids in zip(few, tokens.prompts_ids(texts), strict=True):
+                    yield len(ids) + verdict, i, draw.shots
 
 
 def _longest(row: Row, shots: Sequence[Row]) -> tuple[Row, str]:

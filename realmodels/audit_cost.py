@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from dataclasses import dataclass
 
 from realmodels.audit import Job, read_data
@@ -48,10 +49,13 @@ def cost_of(job: Job, seconds: float = SECONDS) -> Cost:
     parts = Parts(job.output)
     if job.output.is_dir() and not job.overwrite:
         parts.refresh()
-    todo = [piece for piece in plan.pieces if not parts.has(piece.keys)]
-    answers = sum(len(piece.keys) for piece in plan.pieces)
-    left = sum(len(piece.keys) for piece in todo)
-    counted = _evenly(todo, SAMPLED)
+    todo, answers, left = array("q"), 0, 0
+    for number, piece in enumerate(plan.pieces):
+        answers += len(piece.keys)
+        if not parts.has(piece.keys):
+            todo.append(number)
+            left += len(piece.keys)
+    counted = [plan.pieces[number] for number in _evenly(todo, SAMPLED)]
     tokens = load_tokens(job.model, allow_code=job.allow_code)
     found = sum(tokens_of(tokens, plan, piece) for piece in counted)
     share = sum(len(piece.keys) for piece in counted) / max(left, 1)
@@ -130,7 +134,7 @@ def _fingerprint(job: Job) -> str:
         return ""
 
 
-def _evenly(pieces: list[Piece], most: int) -> list[Piece]:
+def _evenly(pieces: array[int], most: int) -> array[int]:
     step = max(1, math.ceil(len(pieces) / most))
     return pieces[step // 2 :: step] or pieces[:1]
 

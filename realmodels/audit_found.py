@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,8 @@ from realmodels.audit_plan import Plan
 from realmodels.errors import RealmodelsError
 from realmodels.guessing import dominant, is_dominant
 from realmodels.overlap import overlaps
+from realmodels.stored import Stored
+from theory.matching import match
 from theory.schema import shown
 from theory.slick import Category, by_detection, detection
 
@@ -31,7 +34,7 @@ class Found:
     greedy: NDArray[np.bool_]
     p_sample: Array
     logprob: Array
-    said: tuple[tuple[str, ...], ...]
+    said: tuple[Sequence[str], ...]
     margin: Array
     p_true: Array
 
@@ -47,36 +50,53 @@ class Found:
     @cached_property
     def overlap(self) -> NDArray[np.bool_]:
         """Whether an answer repeats a word of the subject (of the question, where no subject is known)."""
-        return np.array([overlaps(row.subject or row.question, row.answers) for row in self.plan.rows], bool)
+        found = (overlaps(row.subject or row.question, row.answers) for row in self.plan.rows)
+        return np.fromiter(found, bool, len(self.plan.rows))
 
     @cached_property
     def groups(self) -> dict[str, NDArray[np.int64]]:
         """Rows by relation; "" stands for none."""
-        found: dict[str, list[int]] = defaultdict(list)
+        found: dict[str, array[int]] = defaultdict(lambda: array("q"))
         for i, row in enumerate(self.plan.rows):
             found[row.relation or ""].append(i)
-        return {name: np.array(found[name]) for name in sorted(found)}
+        return {name: np.frombuffer(found[name], np.int64) for name in sorted(found)}
 
     @cached_property
     def favourites(self) -> dict[str, tuple[str, ...]]:
         """The two most frequent greedy answers of each relation, over all prompts that were written out."""
         return {
-            name: dominant([texts[i] for texts in self.said for i in members])
+            name: dominant(texts[i] for texts in self.said for i in members.tolist())
             for name, members in self.groups.items()
         }
 
     @cached_property
     def dominant(self) -> NDArray[np.bool_]:
-        rows = self.plan.rows
-        return np.array([is_dominant(row.answers, self.favourites[row.relation or ""]) for row in rows], bool)
+        rows, top = self.plan.rows, self.favourites
+        found = (is_dominant(row.answers, top[row.relation or ""]) for row in rows)
+        return np.fromiter(found, bool, len(rows))
+
+    @cached_property
+    def right(self) -> tuple[NDArray[np.bool_], ...]:
+        """[prompt][rows] Whether the answer that was written out is right, of the prompts in `said`."""
+        rows, matcher = self.plan.rows, self.plan.asking.matcher
+        return tuple(
+            np.fromiter(
+                (match(text, row.answers, matcher) for text, row in zip(said, rows, strict=True)),
+                bool,
+                len(rows),
+            )
+            for said in self.said
+        )
 
     def knowledge(self) -> Iterator[dict[str, Any]]:
         """The object that is added to each row."""
         asking = self.plan.asking
-        sources = [""] * len(self.plan.rows)
+        names = ("mixed", *sorted({draw.source for draw in self.plan.draws} - {"mixed"}))
+        sources = np.full(len(self.plan.rows), -1, np.int8)
         for draw in self.plan.draws:
-            for i in draw.rows:
-                sources[i] = draw.source if sources[i] in ("", draw.source) else "mixed"
+            who = np.asarray(draw.rows, np.int32)
+            here = names.index(draw.source)
+            sources[who] = np.where(np.isin(sources[who], (-1, here)), here, 0)
         for i, row in enumerate(self.plan.rows):
             yield {
                 "label": Category(self.labels[i]).name,
@@ -87,7 +107,7 @@ class Found:
                 "n_samples": asking.sampling.samples,
                 "estimator": asking.estimator,
                 "matcher": asking.matcher,
-                "exemplars": sources[i],
+                "exemplars": names[sources[i]],
                 "logprob": _number(self.logprob[i].mean()),
                 "margin": _number(self.margin[i]),
                 "p_true": _number(self.p_true[i]),
@@ -106,23 +126,25 @@ def gather(plan: Plan, parts: Parts) -> Found:
     """All lines of the plan, in arrays."""
     shape = (len(plan.rows), plan.asking.prompts)
     greedy, p_sample, logprob = np.zeros(shape, bool), np.zeros(shape), np.zeros(shape)
-    said: list[tuple[str, ...]] = []
+    said: list[Sequence[str]] = []
     for prompt, keys in enumerate(plan.keys["answer"]):
-        texts = []
+        texts: Stored[str] = Stored()
         for i, line in enumerate(parts.get(keys)):
             greedy[i, prompt], p_sample[i, prompt], logprob[i, prompt] = (
                 _said(parts, line, name) for name in ("greedy", "p_sample", "logprob")
             )
-            texts.append(line.get("said", ""))
-        said += [tuple(texts)] if plan.asking.writes(prompt) else []
+            if plan.asking.writes(prompt):
+                texts.append(line.get("said", ""))
+        said += [texts] if plan.asking.writes(prompt) else []
     margin, p_true = np.full(shape[0], np.nan), np.full(shape[0], np.nan)
     if "margin" in plan.keys:
         keys = plan.keys["margin"][0]
-        rows = [i for i, key in enumerate(keys) if key]
-        for i, line in zip(rows, parts.get(keys[i] for i in rows), strict=True):
+        rows = (i for i, key in enumerate(keys) if key)
+        for i, line in zip(rows, parts.get(key for key in keys if key), strict=True):
             margin[i] = logprob[i, 0] - _said(parts, line, "logprob_instead")
     if "p_true" in plan.keys:
-        p_true[:] = [_said(parts, line, "p_true") for line in parts.get(plan.keys["p_true"][0])]
+        for i, line in enumerate(parts.get(plan.keys["p_true"][0])):
+            p_true[i] = _said(parts, line, "p_true")
     return Found(plan, greedy, p_sample, logprob, tuple(said), margin, p_true)
 
 

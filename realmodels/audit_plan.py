@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from realmodels.estimate import Sampling
-from realmodels.exemplars import Draw, draws
+from realmodels.exemplars import Draw, each_draw
 from realmodels.prompting import Shot, Style, render_prefix
 from realmodels.rows import Row
 from realmodels.signals import Swaps, swaps
+from realmodels.stored import Column, Marks, Stored
 
+KEY, DIGEST = 24, 64  # hexadecimal digits
 PIECE = 128  # questions a piece: what a killed process loses at most, and what shares one beginning
 KINDS = ("answer", "margin", "p_true")
 
@@ -60,19 +64,20 @@ class Piece:
 
 @dataclass(frozen=True)
 class Plan:
-    """`keys[kind][prompt][row]` is where the line of that row will be found."""
+    """`keys[kind][prompt][row]` is where the line of that row will be found. What has the length of the data is on
+    disk."""
 
     rows: Sequence[Row]
     pool: Sequence[Row]
     asking: Asking
-    draws: tuple[Draw, ...]
+    draws: Sequence[Draw]
     swaps: Swaps
-    pieces: tuple[Piece, ...]
-    keys: Mapping[str, tuple[tuple[str, ...], ...]]
+    pieces: Sequence[Piece]
+    keys: Mapping[str, tuple[Sequence[str], ...]]
 
-    def order(self) -> Iterator[str]:
-        """All keys, piece by piece."""
-        return (key for piece in self.pieces for key in piece.keys)
+    def order(self) -> Iterable[str]:
+        """All keys, piece by piece, as often as they are asked for."""
+        return Order(self.pieces)
 
     def shown(self, piece: Piece | Draw) -> tuple[Shot, ...]:
         return shots_of(self.pool, piece.shots)
@@ -85,6 +90,14 @@ class Plan:
         return dict(sorted(counts.items()))
 
 
+@dataclass(frozen=True)
+class Order(Iterable[str]):
+    pieces: Sequence[Piece]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for piece in self.pieces for key in piece.keys)
+
+
 def shots_of(pool: Sequence[Row], chosen: Sequence[int]) -> tuple[Shot, ...]:
     """The chosen rows as solved questions, each with its first answer."""
     return tuple(Shot(pool[i].question, pool[i].answers[0]) for i in chosen)
@@ -92,8 +105,8 @@ def shots_of(pool: Sequence[Row], chosen: Sequence[int]) -> tuple[Shot, ...]:
 
 def make_plan(rows: Sequence[Row], pool: Sequence[Row], asking: Asking, model: Mapping[str, str]) -> Plan:
     """`model` says which weights will be asked, and in which precision."""
-    drawn = tuple(
-        draws(
+    drawn = Stored(
+        each_draw(
             rows,
             pool,
             prompts=asking.prompts,
@@ -103,41 +116,39 @@ def make_plan(rows: Sequence[Row], pool: Sequence[Row], asking: Asking, model: M
         )
     )
     first = [draw for draw in drawn if draw.prompt == 0]
-    swapped = swaps(rows, pool, first, asking.seed) if "margin" in asking.signals else {}
-    contents = [_digest([row.question, row.answers]) for row in rows]
-    keys = {
-        kind: [[""] * len(rows) for _ in range(asking.prompts if kind == "answer" else 1)]
-        for kind in asking.kinds
-    }
-    pieces: list[Piece] = []
-    known: set[str] = set()
-    for kind in asking.kinds:
-        for draw in drawn:
-            if draw.prompt and kind != "answer":
-                continue
-            begins = _digest(
-                [
-                    model,
-                    _decisive(kind, asking, draw.prompt),
-                    render_prefix(asking.style, shots_of(pool, draw.shots)),
-                ]
-            )
-            fresh: list[tuple[int, str]] = []
-            for i in draw.rows:
-                if kind == "margin" and i not in swapped:
-                    continue
-                asked = [begins, contents[i], *([swapped[i]] if kind == "margin" else [])]
-                keys[kind][draw.prompt][i] = key = _digest(asked)[:24]
-                if key not in known:
-                    known.add(key)
-                    fresh.append((i, key))
-            for start in range(0, len(fresh), PIECE):
-                some = fresh[start : start + PIECE]
-                who, names = tuple(i for i, _ in some), tuple(key for _, key in some)
-                pieces.append(Piece(kind, draw.prompt, draw.source, draw.shots, who, names))
-    pieces.sort(key=lambda piece: piece.prompt)  # stable: all kinds of the first prompt come first
-    done = {kind: tuple(map(tuple, of)) for kind, of in keys.items()}
-    return Plan(rows, pool, asking, drawn, swapped, tuple(pieces), done)
+    swapped: Swaps = swaps(rows, pool, first, asking.seed) if "margin" in asking.signals else {}
+    contents = Column(
+        np.fromiter((_digest([row.question, row.answers]) for row in rows), f"S{DIGEST}", len(rows))
+    )
+    keys: dict[str, list[Column]] = {kind: [] for kind in asking.kinds}
+    pieces: Stored[Piece] = Stored()
+    known = Marks()
+    for prompt in range(asking.prompts):
+        mine = first if prompt == 0 else [draw for draw in drawn if draw.prompt == prompt]
+        for kind in asking.kinds if prompt == 0 else KINDS[:1]:
+            column = np.zeros(len(rows), f"S{KEY}")
+            for draw in mine:
+                begins = _digest(
+                    [
+                        model,
+                        _decisive(kind, asking, prompt),
+                        render_prefix(asking.style, shots_of(pool, draw.shots)),
+                    ]
+                )
+                fresh: list[tuple[int, str]] = []
+                for i in draw.rows:
+                    if kind == "margin" and i not in swapped:
+                        continue
+                    asked = [begins, contents[i], *([swapped[i]] if kind == "margin" else [])]
+                    column[i] = key = _digest(asked)[:KEY]
+                    if known.add(key):
+                        fresh.append((i, key))
+                for start in range(0, len(fresh), PIECE):
+                    some = fresh[start : start + PIECE]
+                    who, names = tuple(i for i, _ in some), tuple(key for _, key in some)
+                    pieces.append(Piece(kind, prompt, draw.source, draw.shots, who, names))
+            keys[kind].append(Column(column))
+    return Plan(rows, pool, asking, drawn, swapped, pieces, {kind: tuple(of) for kind, of in keys.items()})
 
 
 def _decisive(kind: str, asking: Asking, prompt: int) -> list[object]:

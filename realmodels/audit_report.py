@@ -12,7 +12,7 @@ from realmodels.audit_found import Found
 from realmodels.audit_plan import Plan, shots_of
 from realmodels.guessing import guessed
 from realmodels.prompting import render_prefix, render_question
-from theory.matching import match
+from realmodels.stored import Chosen
 from theory.slick import Category, expected_counts, label_curve, split_half_agreement
 
 BEST_FIRST = tuple(category.name for category in sorted(Category, reverse=True))
@@ -139,25 +139,28 @@ _CURVE = ("prompts", *BEST_FIRST, "same label as with all")
 
 def _relation(found: Found, name: str, members: NDArray[np.int64], within: bool = True) -> dict[str, Any]:
     plan = found.plan
+
+    def of(column: NDArray[Any]) -> NDArray[Any]:
+        return column if len(members) == len(column) else column[members]
+
     labels = found.labels[members]
     known = members[labels >= Category.MaybeKnown]
-    answers = [plan.rows[i].answers for i in members]
-    texts = [[said[i] for i in members] for said in found.said]
+    answers = Chosen(lambda i: plan.rows[i].answers, members)
     matcher = plan.asking.matcher
+    texts = [Chosen(said.__getitem__, members) for said in found.said]
     guesses = [guessed(said, answers, matcher) for said in texts] if within else []
-    right = [[match(text, row, matcher) for text, row in zip(said, answers, strict=True)] for said in texts]
     margin = found.margin[members]
     return {
         "relation": name,
         "n_prompts": plan.asking.prompts,
         "rows": len(members),
         "labels": {category: int((labels == Category[category]).sum()) for category in BEST_FIRST},
-        "accuracy": _short(found.greedy[members].mean()),
-        "accuracy_written": _short(float(np.mean(right))),
+        "accuracy": _short(of(found.greedy).mean()),
+        "accuracy_written": _short(float(np.mean([of(right) for right in found.right]))),
         "permuted": _mean([guess for guess in guesses if guess is not None]),
         "prompts_written": len(texts),
-        "p_sample": _short(found.p_sample[members].mean()),
-        "logprob": _short(found.logprob[members].mean()),
+        "p_sample": _short(of(found.p_sample).mean()),
+        "logprob": _short(of(found.logprob).mean()),
         "margin": _mean(list(margin[~np.isnan(margin)])),
         "known": len(known),
         "known_overlapping": int(found.overlap[known].sum()),

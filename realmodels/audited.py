@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmodels.errors import RealmodelsError
+from realmodels.stored import Stored
 from realmodels.tables import read_table
 from realmodels.texts import read_json
 from theory.matching import normalize
@@ -54,7 +56,7 @@ class Audited:
     relations: tuple[str, ...]
     subject: Ints
     answer: Ints
-    answers: tuple[tuple[str, ...], ...]
+    answers: Sequence[tuple[str, ...]]
     overlap: NDArray[np.int8]
     dominant: Flags
     settings: Mapping[str, tuple[Any, ...]]
@@ -107,10 +109,12 @@ def read_audit(path: str | Path) -> Audited:
             f"{path}: no such file; run `audit` first and give its audit.jsonl or its folder"
         )
     fingerprint = sha256(path)
-    label, overlap, dominant, answers = [], [], [], []
-    scores: dict[str, list[float]] = {name: [] for name in SCORES}
+    label, overlap, dominant = array("b"), array("b"), array("b")
+    scores = {name: array("d") for name in SCORES}
+    answers: Stored[tuple[str, ...]] = Stored()
     settings: dict[str, dict[str, Any]] = {name: {} for name in ("estimator", "matcher", "n_prompts")}
-    relation, subject, answer = _Codes(), _Codes(), _Codes()
+    names: dict[str, int] = {}
+    relation, subject, answer = array("q"), _Codes(), _Codes()
     for line, row in read_table(path, "jsonl"):
         said = _said(f"{path}:{line}", row)
         label.append(said.label())
@@ -118,10 +122,10 @@ def read_audit(path: str | Path) -> Audited:
             scores[name].append(said.score(name))
         overlap.append(said.flag("overlaps_subject"))
         dominant.append(said.flag("dominant_answer") == 1)
-        relation.add(said.text("relation") or NO_RELATION)
+        relation.append(names.setdefault(said.text("relation") or NO_RELATION, len(names)))
         subject.add(_folded(said.text("subject")))
-        answers.append(said.answers())
-        answer.add(normalize(answers[-1][0]))
+        answers.append(accepted := said.answers())
+        answer.add(normalize(accepted[0]))
         for name, seen in settings.items():
             seen[repr(said.knowledge.get(name))] = said.knowledge.get(name)
     if not label:
@@ -131,11 +135,11 @@ def read_audit(path: str | Path) -> Audited:
         fingerprint,
         np.array(label, np.int8),
         {name: np.array(values) for name, values in scores.items()},
-        np.array(relation.found, np.int64),
-        tuple(relation.known),  # type: ignore[arg-type]
-        np.array(subject.found, np.int64),
-        np.array(answer.found, np.int64),
-        tuple(answers),
+        np.array(relation, np.int64),
+        tuple(names),
+        subject.found(),
+        answer.found(),
+        answers,
         np.array(overlap, np.int8),
         np.array(dominant, bool),
         {name: tuple(seen.values()) for name, seen in settings.items()},
@@ -152,14 +156,23 @@ def sha256(path: Path) -> str:
 
 
 class _Codes:
-    """Numbers for texts in order of appearance, -1 for none."""
+    """Numbers for texts in order of appearance, -1 for none; a hash of each text is held."""
 
     def __init__(self) -> None:
-        self.known: dict[str | None, int] = {}
-        self.found: list[int] = []
+        self._hashes = array("Q")
 
     def add(self, text: str | None) -> None:
-        self.found.append(-1 if text is None else self.known.setdefault(text, len(self.known)))
+        """One more row."""
+        data = b"" if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
+        self._hashes.append(int.from_bytes(data, "big"))
+
+    def found(self) -> Ints:
+        hashes = np.array(self._hashes)
+        _, first, code = np.unique(hashes, return_index=True, return_inverse=True)
+        some = hashes[first] != 0
+        rank = np.full(len(first), -1)
+        rank[some] = np.argsort(np.argsort(first[some]))
+        return np.asarray(rank[code], np.int64)
 
 
 def _said(at: str, row: Mapping[str, Any]) -> _Said:

@@ -149,7 +149,7 @@ def read_questions(source: str, mapping: Mapping[str, str]) -> tuple[Row, ...]:
             return tuple(
                 _audited(f"{path}", n, line, row) for n, (line, row) in enumerate(read_table(path, "jsonl"))
             )
-    return read_rows(str(path) if path.exists() else source, mapping).rows
+    return tuple(read_rows(str(path) if path.exists() else source, mapping).rows)
 
 
 def _task(name: str, source: str, mapping: Mapping[str, str], limit: int | None, pool: str | None) -> Task:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+import zlib
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +23,14 @@ from numpy.typing import NDArray
 from realmodels.errors import RealmodelsError
 from realmodels.rows import Row
 from realmodels.splits import group_of
+from realmodels.stored import Hashes
 from theory.schema import nearest
 
 WAYS = ("auto", "relation", "nearest", "random")
 COMMON = 0.01  # a word is part of the wording if this share of the questions has it, and at least five
-Hashes = NDArray[np.uint64]
+BUCKETS = 1 << 20  # counters that words share until it is known which can be common
+Numbers = NDArray[np.uint64]
+Places = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Draw:
     group: str
     source: str
     shots: tuple[int, ...]
-    rows: tuple[int, ...]
+    rows: array[int]
 
 
 def draws(
@@ -50,6 +57,13 @@ def draws(
     seed: int = 0,
 ) -> list[Draw]:
     """All draws, prompt by prompt; every row is in exactly one of each prompt."""
+    return list(each_draw(rows, pool, prompts=prompts, shots=shots, way=way, seed=seed))
+
+
+def each_draw(
+    rows: Sequence[Row], pool: Sequence[Row], *, prompts: int, shots: int, way: str, seed: int
+) -> Iterator[Draw]:
+    """The same one at a time. Of each row a few hashes are held."""
     if way not in WAYS:
         raise RealmodelsError(f"--exemplars: unknown '{way}'{nearest(way, WAYS)}")
     if prompts < 1 or shots < 0:
@@ -58,16 +72,14 @@ def draws(
         raise RealmodelsError("--shots 0: without shots all prompts are the same; add --prompts 1")
     groups = grouped(rows, pool, shots, way)
     keys = _Keys(rows, pool)
-    base = np.array([_hash(f"{seed}\0{row.question}\0{row.answers[0]}") for row in pool], np.uint64)
-    everyone = np.arange(len(pool))
-    found = []
+    base = _array64(_hash(f"{seed}\0{row.question}\0{row.answers[0]}") for row in pool)
+    everyone = np.arange(len(pool), dtype=np.int32)
     for prompt in range(prompts):
-        filler = _ordered(everyone, base, _hash(f"{prompt}\0filler"))
+        filler = lru_cache(partial(_ordered, everyone, base, _hash(f"{prompt}\0filler")))
         for group in groups:
             order = _ordered(group.pool, base, _hash(f"{prompt}\0{group.name}"))
             for source, chosen, who in _assign(group, order, filler, keys, shots):
-                found.append(Draw(prompt, group.name, source, chosen, who))
-    return found
+                yield Draw(prompt, group.name, source, chosen, who)
 
 
 @dataclass(frozen=True)
@@ -76,36 +88,59 @@ class Group:
 
     name: str
     source: str
-    rows: tuple[int, ...]
-    pool: NDArray[np.int64]
+    rows: Places
+    pool: Places
 
 
 def grouped(rows: Sequence[Row], pool: Sequence[Row], shots: int, way: str = "auto") -> list[Group]:
     """Rows by relation, else by wording, else all together; `way` other than auto allows only that one."""
-    left = set(range(len(rows)))
+    left = np.ones(len(rows), bool)
     groups: list[Group] = []
     if way in ("auto", "relation"):
-        by = {i: name for i in left if (name := rows[i].relation) is not None}
-        of = {i: name for i, row in enumerate(pool) if (name := row.relation) is not None}
-        if way == "relation" and len(by) < len(rows):
-            without = rows[min(left - set(by))]
+        names: dict[str, int] = {}
+        by = _coded(names, (row.relation for row in rows))
+        of = by if pool is rows else _coded(names, (row.relation for row in pool))
+        if way == "relation" and (by < 0).any():
+            without = rows[int(np.flatnonzero(by < 0)[0])]
             raise RealmodelsError(
                 f"{without.at}: field 'relation': this row has none, so no exemplars of its "
                 "relation; say --exemplars auto, or --map relation=COLUMN"
             )
-        groups += _groups("relation", by, of, least=2)
+        told = list(names)
+        groups += _groups("relation", by, of, lambda i: told[by[i]], least=2)
     if way in ("auto", "nearest"):
-        left -= {i for group in groups for i in group.rows}
-        texts = {i: rows[i].question for i in left}
-        others = {i: row.question for i, row in enumerate(pool)}
-        common = _common_words([*texts.values(), *others.values()])
-        by = {i: wording(text, common) for i, text in texts.items()}
-        of = {i: wording(text, common) for i, text in others.items()}
-        groups += _groups("nearest", by, of, least=shots + 1)
-    left = set(range(len(rows))) - {i for group in groups for i in group.rows}
-    if left:
-        groups.append(Group("", "random", tuple(sorted(left)), np.arange(len(pool))))
+        for group in groups:
+            left[group.rows] = False
+        groups += _alike(rows, pool, left, shots)
+    left[:] = True
+    for group in groups:
+        left[group.rows] = False
+    if left.any():
+        others = np.flatnonzero(left).astype(np.int32)
+        groups.append(Group("", "random", others, np.arange(len(pool), dtype=np.int32)))
     return groups
+
+
+def _alike(rows: Sequence[Row], pool: Sequence[Row], left: NDArray[np.bool_], shots: int) -> list[Group]:
+    """Groups of the rows that are left, by wording."""
+    if not left.any():
+        return []
+    mine = np.flatnonzero(left).tolist()
+
+    def texts() -> Iterator[str]:
+        yield from (row.question for row in pool)
+        if pool is not rows:
+            yield from (rows[i].question for i in mine)
+
+    common = _common_words(texts)
+    of = _array64(_hash(wording(row.question, common)) >> 1 for row in pool).astype(np.int64)
+    by = np.full(len(rows), -1, np.int64)
+    if pool is rows:
+        by[left] = of[left]
+    else:
+        by[left] = _array64(_hash(wording(rows[i].question, common)) >> 1 for i in mine)
+    found = _groups("nearest", by, of, lambda i: wording(rows[i].question, common), least=shots + 1)
+    return [group for group in found if not set(group.name) <= {"_", " ", "?"}]
 
 
 def wording(question: str, common: frozenset[str]) -> str:
@@ -114,89 +149,120 @@ def wording(question: str, common: frozenset[str]) -> str:
     return " ".join(w for i, w in enumerate(words) if w != "_" or i == 0 or words[i - 1] != "_")
 
 
-def _common_words(questions: Sequence[str]) -> frozenset[str]:
-    counts = Counter(word for question in set(questions) for word in set(_words(question)))
-    least = max(5.0, COMMON * len(set(questions)))
+def _common_words(texts: Callable[[], Iterator[str]]) -> frozenset[str]:
+    """Words that enough of the texts hold. These are gone through twice: words are counted together with others of
+    their bucket first, then one by one if that was enough."""
+    buckets, different = array("i", bytes(4 * BUCKETS)), 0
+    for different, text in enumerate(_once(texts()), 1):  # noqa: B007
+        for word in set(_words(text)):
+            buckets[zlib.crc32(word.encode()) % BUCKETS] += 1
+    least = max(5.0, COMMON * different)
+    counts = Counter(
+        word
+        for text in _once(texts())
+        for word in set(_words(text))
+        if buckets[zlib.crc32(word.encode()) % BUCKETS] >= least
+    )
     return frozenset(word for word, count in counts.items() if count >= least)
+
+
+def _once(texts: Iterable[str]) -> Iterator[str]:
+    seen = Hashes()
+    return (text for text in texts if seen.add(_hash(text) or 1))
 
 
 def _words(text: str) -> list[str]:
     return unicodedata.normalize("NFKC", text).casefold().replace("?", " ?").split()
 
 
-def _groups(source: str, by: dict[int, str], of: dict[int, str], least: int) -> Iterator[Group]:
-    """One group a name that at least `least` of the pool share, in order of name."""
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, name in of.items():
-        members[name].append(i)
-    asked: dict[str, list[int]] = defaultdict(list)
-    for i, name in by.items():
-        asked[name].append(i)
-    for name in sorted(asked):
-        if len(members[name]) >= least and not (source == "nearest" and set(name) <= {"_", " ", "?"}):
-            yield Group(name, source, tuple(sorted(asked[name])), np.array(sorted(members[name])))
+def _groups(
+    source: str, by: NDArray[Any], of: NDArray[Any], name: Callable[[int], str], least: int
+) -> list[Group]:
+    """One group a code (-1 is none) that at least `least` of the pool share, in order of the first row's name."""
+    asked, members = (np.argsort(codes, kind="stable").astype(np.int32) for codes in (by, of))
+    codes, first, count = np.unique(by[asked], return_index=True, return_counts=True)
+    low, high = (np.searchsorted(of[members], codes, side) for side in ("left", "right"))
+    found = [
+        Group(name(int(asked[first[k]])), source, asked[first[k] :][: count[k]], members[low[k] : high[k]])
+        for k in np.flatnonzero((codes >= 0) & (high - low >= least)).tolist()
+    ]
+    return sorted(found, key=lambda group: group.name)
 
 
 class _Keys:
-    """What a row is about: two rows that share any of it must not stand before each other."""
+    """What a row is about, hashed: two rows that share any of it must not stand before each other."""
 
     def __init__(self, rows: Sequence[Row], pool: Sequence[Row]) -> None:
-        self.rows = [_about(row) for row in rows]
-        self.pool = [_about(row) for row in pool]
+        self.rows = _About(rows)
+        self.pool = self.rows if pool is rows else _About(pool)
 
-    def of(self, shots: Iterable[int]) -> frozenset[str]:
+    def of(self, shots: Iterable[int]) -> frozenset[int]:
         return frozenset(key for i in shots for key in self.pool[i])
 
-    def take(self, order: Iterable[int], count: int, avoid: frozenset[str]) -> tuple[int, ...]:
+    def take(self, order: Iterable[int], count: int, avoid: frozenset[int]) -> tuple[int, ...]:
         """The first `count` of the pool that are about nothing in `avoid` and not about the same twice."""
         taken: list[int] = []
         seen = set(avoid)
         for i in order:
             if len(taken) == count:
                 break
-            if seen.isdisjoint(self.pool[i]):
+            if seen.isdisjoint(about := self.pool[i]):
                 taken.append(int(i))
-                seen |= self.pool[i]
+                seen |= about
         return tuple(taken)
 
 
-def _about(row: Row) -> frozenset[str]:
-    question = "question:" + " ".join(_words(row.question))
-    return frozenset((group_of(row), question)) if row.subject else frozenset((question,))
+class _About:
+    """The question of each row and its subject, if it has one."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        questions, subjects = array("Q"), array("Q")
+        for row in rows:
+            questions.append(_hash("question:" + " ".join(_words(row.question))))
+            subjects.append(_hash(group_of(row)) if row.subject else questions[-1])
+        self._columns = questions, subjects
+
+    def __getitem__(self, i: int) -> frozenset[int]:
+        return frozenset(column[i] for column in self._columns)
+
+    def share(self, rows: Places, some: frozenset[int]) -> NDArray[np.bool_]:
+        """[rows] Whether each is about any of these."""
+        wanted = np.array(sorted(some), np.uint64)
+        one, two = (np.isin(np.frombuffer(column, np.uint64)[rows], wanted) for column in self._columns)
+        return np.asarray(one | two)
 
 
 def _assign(
-    group: Group, order: NDArray[np.int64], filler: NDArray[np.int64], keys: _Keys, shots: int
-) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    group: Group, order: Places, filler: Callable[[], Places], keys: _Keys, shots: int
+) -> Iterator[tuple[str, tuple[int, ...], array[int]]]:
     """(source, shots, rows): one draw for most, a second about other subjects for those of whom the first speaks."""
     first = keys.take(order, shots, frozenset())
     shown = keys.of(first)
-    clear = tuple(i for i in group.rows if shown.isdisjoint(keys.rows[i]))
-    met = tuple(i for i in group.rows if not shown.isdisjoint(keys.rows[i]))
-    second = keys.take(order, shots, shown) if met else ()
-    if len(first) == shots and (not met or len(second) == shots):
-        if clear:
-            yield group.source, first, clear
-        if met:
-            yield group.source, second, met
+    met = keys.rows.share(group.rows, shown)
+    second = keys.take(order, shots, shown) if met.any() else ()
+    if len(first) == shots and (not met.any() or len(second) == shots):
+        for chosen, who in ((first, group.rows[~met]), (second, group.rows[met])):
+            if len(who):
+                yield group.source, chosen, array("i", who.tobytes())
         return
-    alike: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
-    for i in group.rows:
+    alike: dict[tuple[str, tuple[int, ...]], array[int]] = defaultdict(lambda: array("i"))
+    for i in map(int, group.rows):
         own = keys.take(order, shots, keys.rows[i])
-        more = keys.take(filler, shots - len(own), keys.of(own) | keys.rows[i])
+        less = shots - len(own)
+        more = keys.take(filler(), less, keys.of(own) | keys.rows[i]) if less else ()
         # strangers first: the nearest example is the last one read
         source = group.source if not more else "mixed" if own else "random"
         alike[source, more + own].append(i)
-    for (source, chosen), who in alike.items():
-        yield source, chosen, tuple(who)
+    for (source, chosen), these in alike.items():
+        yield source, chosen, these
 
 
-def _ordered(members: NDArray[np.int64], base: Hashes, salt: int) -> NDArray[np.int64]:
+def _ordered(members: Places, base: Numbers, salt: int) -> Places:
     """The members in an order that looks random and depends on contents alone (equal contents: on position)."""
     return members[np.argsort(_mixed(base[members] ^ np.uint64(salt)), kind="stable")]
 
 
-def _mixed(x: Hashes) -> Hashes:
+def _mixed(x: Numbers) -> Numbers:
     """splitmix64's finaliser: neighbouring integers become unrelated ones."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
@@ -205,3 +271,13 @@ def _mixed(x: Hashes) -> Hashes:
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _array64(numbers: Iterable[int]) -> Numbers:
+    return np.frombuffer(array("Q", numbers), np.uint64)
+
+
+def _coded(names: dict[str, int], texts: Iterable[str | None]) -> Places:
+    """Numbers for texts in order of appearance, -1 for none."""
+    some = (-1 if text is None else names.setdefault(text, len(names)) for text in texts)
+    return np.frombuffer(array("i", some), np.int32)

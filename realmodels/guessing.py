@@ -6,10 +6,17 @@ knowledge would count as guessing in small relations.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from theory.matching import accepted, first_line, match, normalize
+
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 def guessed(said: Sequence[str], answers: Sequence[Sequence[str]], matcher: str) -> float | None:
@@ -17,13 +24,12 @@ def guessed(said: Sequence[str], answers: Sequence[Sequence[str]], matcher: str)
     n = len(said)
     if n < 2:
         return None
-    sets = [accepted(row) for row in answers]
-    hits = _hits(said, sets, matcher)
-    own = sum(match(text, row, matcher) for text, row in zip(said, sets, strict=True))
+    hits = _hits(said, answers, matcher)
+    own = sum(match(text, row, matcher) for text, row in zip(said, answers, strict=True))
     return (hits - own) / (n * (n - 1))
 
 
-def dominant(said: Sequence[str], most: int = 2) -> tuple[str, ...]:
+def dominant(said: Iterable[str], most: int = 2) -> tuple[str, ...]:
     """The commonest greedy answers in SQuAD's form, ties by the alphabet; blank ones never count."""
     counts = Counter(normalize(first_line(text)) for text in said if text.strip())
     return tuple(answer for answer, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
@@ -34,27 +40,36 @@ def is_dominant(answers: Sequence[str], top: Sequence[str]) -> bool:
     return any(normalize(answer) in top for answer in answers)
 
 
-def _hits(said: Sequence[str], sets: Sequence[tuple[str, ...]], matcher: str) -> int:
-    """How many of all n x n pairs match."""
-    times = Counter(said)
-    if matcher not in _FORMS:
-        owners = Counter(sets)
-        return sum(
-            a * b * match(text, row, matcher) for text, a in times.items() for row, b in owners.items()
-        )
+def _hits(said: Sequence[str], answers: Sequence[Sequence[str]], matcher: str) -> int:
+    """How many of all n x n pairs match. Texts are held as hashes of their forms alone."""
     of_answer, of_said = _FORMS[matcher]
-    rows: dict[Hashable, set[int]] = defaultdict(set)
-    for k, row in enumerate(sets):
-        for form in {form for answer in row for form in of_answer(answer)}:
-            rows[form].add(k)
+    different, owners = _counted(hash(accepted(row)) for row in answers)
+    forms, rows = array("q"), array("i")
+    for k, i in enumerate(different.tolist()):
+        for form in {form for answer in accepted(answers[i]) for form in of_answer(answer)}:
+            forms.append(hash(form))
+            rows.append(k)
+    order = np.argsort(forms, kind="stable")
+    held, owner = np.array(forms, np.int64)[order], np.array(rows, np.int32)[order]
     total = 0
-    for text, count in times.items():
-        if text.strip():
-            found: set[int] = set()
-            for form in of_said(text):
-                found |= rows.get(form, set())
-            total += count * len(found)
+    for i, count in zip(*map(np.ndarray.tolist, _counted(map(hash, said))), strict=True):
+        text = said[i]
+        if not text.strip():
+            continue
+        wanted = np.fromiter(map(hash, of_said(text)), np.int64)
+        low, high = (np.searchsorted(held, wanted, side) for side in SIDES)
+        met = np.unique(np.concatenate([owner[:0], *(owner[a:b] for a, b in zip(low, high, strict=True))]))
+        if matcher in _LAST:
+            right = (match(text, answers[int(different[k])], matcher) for k in met)
+            met = met[np.fromiter(right, bool, len(met))]
+        total += count * int(owners[met].sum())
     return total
+
+
+def _counted(hashes: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each different one stands first, and how often it stands there."""
+    _, first, times = np.unique(np.array(array("q", hashes)), return_index=True, return_counts=True)
+    return first, times
 
 
 def _pieces(text: str) -> Iterable[str]:
@@ -69,4 +84,6 @@ _FORMS: dict[str, tuple[_Forms, _Forms]] = {
     "first_line": (lambda answer: (answer.strip(),), lambda text: (first_line(text),)),
     "normalized": (lambda answer: (normalize(answer),), lambda text: (normalize(text),)),
     "contains": (lambda answer: (answer, answer.lower(), answer.capitalize()), _pieces),
+    "f1": (lambda answer: normalize(answer).split(), lambda text: normalize(text).split()),
 }
+_LAST = ("f1",)  # here a shared form is needed and not enough

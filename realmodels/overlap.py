@@ -32,7 +32,7 @@ def overlaps(subject_or_question: str, answers: Sequence[str]) -> bool:
     return any(not said.isdisjoint(words(answer)) for answer in answers)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def words(text: str) -> frozenset[str]:
     """The words that count; if none does, all of them, so that a name of stop words is still a name."""
     apart = unicodedata.normalize("NFKD", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from realmodels.errors import RealmodelsError
 from realmodels.layouts import layout_of
+from realmodels.stored import Hashes, Stored
 from realmodels.tables import Layout, Raw
 from theory.schema import nearest, shown
 
@@ -43,6 +44,9 @@ class Row:
         """Where it stands, for a person."""
         return f"{self.source}:{self.line}" if self.line else f"{self.source}: row {self.number + 1}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Row, tuple(getattr(self, name) for name in self.__slots__)
+
 
 @dataclass(frozen=True)
 class RowSet:
@@ -50,7 +54,7 @@ class RowSet:
     csv-bare (no header); `adapter` is the layout that was recognised.
     """
 
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     columns: tuple[str, ...]
     kind: str
     fingerprint: str
@@ -61,27 +65,34 @@ class RowSet:
 
 
 def read_rows(
-    source: str | Path, mapping: Mapping[str, str] | None = None, *, limit: int | None = None
+    source: str | Path,
+    mapping: Mapping[str, str] | None = None,
+    *,
+    limit: int | None = None,
+    on_disk: bool = False,
 ) -> RowSet:
     """Every row (the first `limit`) of a file, a folder or `hub:owner/name[:split]`, checked.
 
     `mapping` gives the source's column for a field of ours: {"question": "prompt", "answers": "completion"}.
+    With `on_disk` the rows are not held in memory: they are read again where they are wanted.
     """
     layout = layout_of(source)
-    rows = tuple(_rows(layout, dict(mapping or {}), limit))
+    rows: list[Row] | Stored[Row] = Stored() if on_disk else []
     columns: dict[str, None] = {}
     digest = hashlib.sha256()
-    for row in rows:
+    for row in _rows(layout, dict(mapping or {}), limit):
+        rows.append(row)
         columns.update(dict.fromkeys(row.original))
         said = [row.id, row.question, row.answers, row.subject, row.relation, row.popularity, row.original]
         digest.update(json.dumps(said, ensure_ascii=False, default=str).encode() + b"\n")
-    return RowSet(rows, tuple(columns), layout.kind, digest.hexdigest(), layout.adapter)
+    kept = rows if isinstance(rows, Stored) else tuple(rows)
+    return RowSet(kept, tuple(columns), layout.kind, digest.hexdigest(), layout.adapter)
 
 
 def iter_rows(
     source: str | Path, mapping: Mapping[str, str] | None = None, *, limit: int | None = None
 ) -> Iterator[Row]:
-    """The same rows one at a time; memory grows only by the ids seen."""
+    """The same rows one at a time; memory grows only by a hash of every id."""
     return _rows(layout_of(source), dict(mapping or {}), limit)
 
 
@@ -97,11 +108,10 @@ def _rows(layout: Layout, mapping: dict[str, str], limit: int | None) -> Iterato
     if limit is not None and limit < 1:
         raise RealmodelsError(f"--limit: expected at least 1, got {limit}")
     names = {name: name for name in FIELDS} | dict(layout.names) | mapping
-    ids: dict[str, str] = {}
-    repeats: dict[str, int] = {}
+    ids = _Ids(lambda: islice(layout.rows(), limit), names, mapping)
     number = -1
     for number, raw in enumerate(islice(layout.rows(), limit)):
-        yield _row(number, raw, names, mapping, ids, repeats)
+        yield _row(number, raw, names, mapping, ids)
     if number < 0:
         raise RealmodelsError(f"{layout.source}: no rows in it; expected at least one")
 
@@ -111,25 +121,20 @@ def _row(
     raw: Raw,
     names: Mapping[str, str],
     mapping: Mapping[str, str],
-    ids: dict[str, str],
-    repeats: dict[str, int],
+    ids: _Ids,
 ) -> Row:
-    at = f"{raw.source}:{raw.line}" if raw.line else f"{raw.source}: row {number + 1}"
+    at = _at(number, raw)
     said = {name: _value(at, name, raw, names, mapping) for name in FIELDS}
     question = _question(f"{at}: field '{names['question']}'", said["question"])
     answers = _answers(f"{at}: field '{names['answers']}'", said["answers"])
     key = _id(f"{at}: field '{names['id']}'", said["id"])
     if key is None:
-        key = content_id(question, answers)
-        repeats[key] = again = repeats.get(key, 0) + 1
-        key += f"-{again}" if again > 1 else ""
-    elif key in ids:
+        key = ids.made(content_id(question, answers))
+    elif there := ids.taken(key, number):
         raise RealmodelsError(
-            f"{at}: field '{names['id']}': {shown(key)} is also the id at {ids[key]}; ids must differ "
+            f"{at}: field '{names['id']}': {shown(key)} is also the id at {there}; ids must differ "
             "(drop the column and one is made from the content)"
         )
-    else:
-        ids[key] = at
     subject, relation = (
         _text(f"{at}: field '{names[name]}'", said[name]) for name in ("subject", "relation")
     )
@@ -137,6 +142,39 @@ def _row(
     return Row(
         number, raw.line, key, question, answers, subject, relation, popularity, raw.original, raw.source
     )
+
+
+def _at(number: int, raw: Raw) -> str:
+    return f"{raw.source}:{raw.line}" if raw.line else f"{raw.source}: row {number + 1}"
+
+
+class _Ids:
+    """Which ids there were. Only their hashes are kept: one that seems to be there is looked for in the source."""
+
+    def __init__(
+        self, rows: Callable[[], Iterator[Raw]], names: Mapping[str, str], mapping: Mapping[str, str]
+    ) -> None:
+        self.rows, self.names, self.mapping = rows, names, mapping
+        self._given, self._made = Hashes(), Hashes()
+        self._again: dict[str, int] = {}
+
+    def made(self, key: str) -> str:
+        """An id of the content; that of the same content again has a number."""
+        if self._made.add(int(key, 16) or 1):
+            return key
+        self._again[key] = again = self._again.get(key, 1) + 1
+        return f"{key}-{again}"
+
+    def taken(self, key: str, number: int) -> str:
+        """Where an earlier row than `number` has this id, else ""."""
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if self._given.add(int.from_bytes(digest, "big") or 1):
+            return ""
+        for earlier, raw in enumerate(islice(self.rows(), number)):
+            at = _at(earlier, raw)
+            if _id(at, _value(at, "id", raw, self.names, self.mapping)) == key:
+                return at
+        return ""
 
 
 def _value(at: str, name: str, raw: Raw, names: Mapping[str, str], mapping: Mapping[str, str]) -> Any:

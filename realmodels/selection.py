@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from realmodels.arms import Arm
 from realmodels.audited import KNOWLEDGE, Audited, Ints, sha256
 from realmodels.errors import RealmodelsError
+from realmodels.stored import Stored
 from realmodels.tables import KINDS, write_table
 from theory.files import write_whole
 
@@ -43,12 +46,11 @@ def write_arm(path: Path, audited: Audited, arm: Arm, with_knowledge: bool) -> d
     """The rows of an arm; a permuted one has the answers of its rows moved about and nothing else."""
     if arm.answers is None:
         return write_rows(path, audited, arm.rows, with_knowledge)
-    originals = dict(audited.originals(arm.rows))
-    column = _answers_column(audited, next(iter(originals.values())))
-    moved = (
-        originals[row] | {column: originals[other][column]}
-        for row, other in zip(arm.rows.tolist(), arm.answers.tolist(), strict=True)
-    )
+    column = _answers_column(audited, next(line for _, line in audited.originals(arm.rows[:1])))
+    said = Stored(line[column] for _, line in audited.originals(arm.rows))
+    places = np.searchsorted(arm.rows, arm.answers).tolist()
+    lines = (line for _, line in audited.originals(arm.rows))
+    moved = (line | {column: said[place]} for line, place in zip(lines, places, strict=True))
     return _write(path, audited, moved, with_knowledge) | {"answers_moved_in": column}
 
 

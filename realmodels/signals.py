@@ -8,15 +8,20 @@ the subject; near zero from the relation; below zero the subject speaks against 
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from realmodels.errors import RealmodelsError
 from realmodels.exemplars import Draw
 from realmodels.rows import Row
 from realmodels.spans import subject_span
 from realmodels.splits import group_of
+from realmodels.stored import Sparse
 from theory.schema import nearest
 
 SIGNALS = ("margin", "p_true", "popularity")
@@ -40,26 +45,33 @@ def swaps(rows: Sequence[Row], pool: Sequence[Row], draws: Iterable[Draw], seed:
     whom the row's shots speak of is taken.
     """
     draws = list(draws)
-    shown = {i: frozenset(group_of(pool[k]) for k in draw.shots) for draw in draws for i in draw.rows}
-    groups: dict[str, list[int]] = defaultdict(list)
-    for draw in draws:
+    subject_of = _subjects(rows)
+    spoken = subject_of if pool is rows else _subjects(pool)
+    shown: list[frozenset[int]] = [frozenset(int(spoken[k]) for k in draw.shots) for draw in draws]
+    behind = np.zeros(len(rows), np.int32)  # row -> its draw
+    groups: dict[str, array[int]] = defaultdict(lambda: array("i"))
+    for number, draw in enumerate(draws):
+        behind[np.asarray(draw.rows, np.int32)] = number
         for i in draw.rows:
             relation = rows[i].relation
             groups[draw.group if relation is None else relation].append(i)
-    about = [group_of(row) for row in rows]
-    found: dict[int, tuple[str, ...]] = {}
-    for name, members in groups.items():
-        circle = sorted(members, key=lambda i: (_hash(seed, name, about[i]), i))
-        for place, i in enumerate(circle):
-            ahead = (circle[(place + step) % len(circle)] for step in range(1, min(len(circle), REACH)))
-            avoid = {about[i], *shown[i]}
+    found: Sparse[tuple[str, ...]] = Sparse(len(rows))
+    for name, some in groups.items():
+        members = np.sort(np.frombuffer(some, np.int32))
+        hashes = array("Q", (_hash(seed, name, group_of(rows[i])) for i in members.tolist()))
+        circle = members[np.argsort(np.frombuffer(hashes, np.uint64), kind="stable")]
+        for place, i in enumerate(map(int, circle)):
+            avoid = {int(subject_of[i]), *shown[behind[i]]}
             taken: list[str] = []
-            for k in ahead:
-                if len(taken) < OTHERS and about[k] not in avoid:
-                    avoid.add(about[k])
+            for step in range(1, min(len(circle), REACH)):
+                k = int(circle[(place + step) % len(circle)])
+                if (about := int(subject_of[k])) not in avoid:
+                    avoid.add(about)
                     taken.append(swapped(rows[i], rows[k]))
+                    if len(taken) == OTHERS:
+                        break
             if taken:
-                found[i] = tuple(taken)
+                found.put(i, tuple(taken))
     return found
 
 
@@ -71,5 +83,14 @@ def swapped(row: Row, other: Row) -> str:
     return row.question[: span[0]] + other.subject + row.question[span[1] :]
 
 
-def _hash(seed: int, group: str, about: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0{group}\0{about}".encode()).digest()
+def _subjects(rows: Sequence[Row]) -> NDArray[np.uint64]:
+    """Equal where rows are about the same."""
+    return np.frombuffer(array("Q", (_number(group_of(row)) for row in rows)), np.uint64)
+
+
+def _hash(seed: int, group: str, about: str) -> int:
+    return _number(f"{seed}\0{group}\0{about}")
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

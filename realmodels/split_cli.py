@@ -46,7 +46,7 @@ class Split:
         from theory.files import write_whole
 
         shares = parse_shares(self.shares)
-        data = read_rows(self.data, column_map(self.map), limit=self.limit)
+        data = read_rows(self.data, column_map(self.map), limit=self.limit, on_disk=True)
         found = split_rows(data.rows, shares, self.salt)
         columns = list(data.columns)
         if data.kind != "csv-bare":
@@ -58,7 +58,7 @@ class Split:
             written = []
             for name, places in found.items():
                 path = folder / files[name]
-                rows = [_line(data.rows[place], columns) for place in places]
+                rows = (_line(data.rows[place], columns) for place in places)
                 count = write_table(path, data.kind, columns, rows)
                 written.append({"name": path.name, "rows": count, "sha256": sha256(path)})
             fingerprint = split_fingerprint(data.rows, found)
@@ -133,12 +133,14 @@ def _line(row: Row, columns: Sequence[str]) -> dict[str, Any]:
 
 def _table(rows: Sequence[Row], found: Mapping[str, Sequence[int]], shares: Mapping[str, float]) -> str:
     from realmodels.splits import group_of
+    from realmodels.stored import Hashes
 
     lines = [f"{'split':12} {'share':>6} {'rows':>9} {'subjects':>9} {'relations':>10}"]
     for name, places in found.items():
-        subjects = {group_of(rows[place]) for place in places}
-        relations = {rows[place].relation for place in places} - {None}
-        lines.append(
-            f"{name:12} {shares[name]:6.0%} {len(places):9,} {len(subjects):9,} {len(relations):10,}"
-        )
+        groups, subjects, relations = Hashes(), 0, set()
+        for place in places:
+            subjects += groups.add(hash(group_of(rows[place])) % 2**64 or 1)
+            relations.add(rows[place].relation)
+        relations.discard(None)
+        lines.append(f"{name:12} {shares[name]:6.0%} {len(places):9,} {subjects:9,} {len(relations):10,}")
     return "\n".join(lines)

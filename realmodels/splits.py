@@ -6,8 +6,11 @@ import hashlib
 import json
 import math
 import unicodedata
+from array import array
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+
+import numpy as np
 
 from realmodels.errors import RealmodelsError
 from realmodels.rows import Row, content_id
@@ -24,7 +27,7 @@ def split_rows(
     _check(shares)
     edges = list(accumulate(shares.values()))
     names = list(shares)
-    found: dict[str, list[int]] = {name: [] for name in names}
+    found = {name: array("q") for name in names}
     for place, row in enumerate(rows):
         at = _uniform(group_of(row), salt) * edges[-1]
         found[next(name for name, edge in zip(names, edges, strict=True) if at < edge)].append(place)
@@ -39,11 +42,16 @@ def split_rows(
 
 def split_fingerprint(rows: Sequence[Row], split: Mapping[str, Sequence[int]]) -> str:
     """A hash of which contents stand in which split, whatever their order."""
-    contents = {
-        name: sorted(content_id(rows[place].question, rows[place].answers) for place in places)
-        for name, places in split.items()
-    }
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+    digest, opening = hashlib.sha256(), "{"
+    for name in sorted(split):
+        ids = array("Q", (int(content_id(rows[i].question, rows[i].answers), 16) for i in split[name]))
+        digest.update(f"{opening}{json.dumps(name)}: [".encode())
+        for place, number in enumerate(np.sort(np.array(ids)).tolist()):
+            digest.update(f'{", " * (place > 0)}"{number:016x}"'.encode())
+        digest.update(b"]")
+        opening = ", "
+    digest.update(b"}" if split else b"{}")
+    return digest.hexdigest()
 
 
 def group_of(row: Row) -> str:

@@ -183,10 +183,14 @@ def _pieces(kind: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
         for row in rows:
             yield json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
     elif kind == "json":
-        texts = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-        yield "[" if texts else "[]\n"
-        for place, text in enumerate(texts):
-            yield ("\n" if place == 0 else ",\n") + text + ("\n]\n" if place == len(texts) - 1 else "")
+        texts = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+        text = next(texts, None)
+        yield "[" if text else "[]\n"
+        first = True
+        while text:
+            following = next(texts, None)
+            yield ("\n" if first else ",\n") + text + ("" if following else "\n]\n")
+            text, first = following, False
     elif kind in DELIMITERS:
         yield "" if kind == "csv-bare" else _joined(kind, columns)
         for row in rows:

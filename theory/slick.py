@@ -9,7 +9,7 @@ the samples would be right takes the place of having seen one. Arrays end in the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import combinations
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int8]
 
 SAMPLES = 16  # samples a prompt, in the paper at temperature 0.5 and top-k 40
-CELLS = 4_000_000  # fact-by-subset cells held at once
+CELLS = 1_000_000  # fact-by-subset (or fact-by-prompt) cells held at once
 
 
 class Category(IntEnum):
@@ -61,7 +61,7 @@ def by_detection(
 ) -> Labels:
     """The rule on exact probabilities: with no greedy answer right, WeaklyKnown if detection >= `cut`."""
     greedy, p = _pair(greedy_correct, p_sample)
-    miss = _log_miss(p).sum(axis=-1)
+    miss = _all_missed(p)
     return _label(greedy.sum(axis=-1), greedy.shape[-1], miss <= _enough(samples, cut))
 
 
@@ -69,7 +69,7 @@ def detection(p_sample: ArrayLike, samples: int = SAMPLES) -> Array:
     """d = 1 - prod_j (1 - p_j)^samples: the chance that at least one of all samples is right."""
     if samples < 1:
         raise TheoryError(f"slick: {samples} samples a prompt; expected at least 1")
-    return np.asarray(-np.expm1(samples * _log_miss(_probabilities(p_sample)).sum(axis=-1)))
+    return np.asarray(-np.expm1(samples * _all_missed(_probabilities(p_sample))))
 
 
 def label_probabilities(greedy_correct: ArrayLike, p_sample: ArrayLike, samples: int = SAMPLES) -> Array:
@@ -84,9 +84,13 @@ def label_probabilities(greedy_correct: ArrayLike, p_sample: ArrayLike, samples:
 
 def expected_counts(greedy_correct: ArrayLike, p_sample: ArrayLike, samples: int = SAMPLES) -> Array:
     """How many facts of each category a repeat of the sampling would give on average: [category]."""
-    return np.asarray(
-        label_probabilities(greedy_correct, p_sample, samples).reshape(-1, len(Category)).sum(axis=0)
-    )
+    greedy, p = _pair(greedy_correct, p_sample)
+    greedy, p = greedy.reshape(-1, greedy.shape[-1]), p.reshape(-1, p.shape[-1])
+    total, block = np.zeros(len(Category)), max(1, CELLS // p.shape[-1])
+    for i in range(0, len(p), block):
+        some = label_probabilities(greedy[i : i + block], p[i : i + block], samples)
+        total = np.concatenate([total[None], some]).sum(axis=0)
+    return total
 
 
 def label_curve(
@@ -106,14 +110,19 @@ def label_curve(
     """
     greedy, p = _facts(greedy_correct, p_sample)
     label, prompts = _labeller(greedy, p, samples, cut), greedy.shape[1]
-    full = label(np.ones((1, prompts)))[:, 0]
+    full = np.concatenate([found[:, 0] for found in label(np.ones((1, prompts)))])
     shares, agreement = [], []
     for size in sizes:
         if not 1 <= size <= prompts:
             raise TheoryError(f"slick: a curve point of {size} prompts, expected 1 to {prompts}")
-        found = label(_subsets(prompts, size, subsets, rng))
-        shares.append([(found == category).mean() for category in Category])
-        agreement.append((found == full[:, None]).mean())
+        chosen = _subsets(prompts, size, subsets, rng)
+        count, same, place = np.zeros(len(Category)), 0, 0
+        for found in label(chosen):
+            count += np.bincount(found.ravel(), minlength=len(Category))
+            same += int((found == full[place : place + len(found), None]).sum())
+            place += len(found)
+        shares.append(count / (len(full) * len(chosen)))
+        agreement.append(same / (len(full) * len(chosen)))
     return LabelCurve(tuple(sizes), np.array(shares), np.array(agreement))
 
 
@@ -132,7 +141,8 @@ def split_half_agreement(
     if prompts < 2:
         raise TheoryError("slick: one prompt cannot be split in halves; expected at least 2")
     label, half = _labeller(greedy, p, samples, cut), _subsets(prompts, prompts // 2, subsets, rng)
-    return float((label(half) == label(1.0 - half)).mean())
+    same = sum(int((one == other).sum()) for one, other in zip(label(half), label(1.0 - half), strict=True))
+    return same / (len(greedy) * len(half))
 
 
 def _label(right: NDArray[np.int64], prompts: int | Array, sampled: NDArray[np.bool_]) -> Labels:
@@ -141,16 +151,18 @@ def _label(right: NDArray[np.int64], prompts: int | Array, sampled: NDArray[np.b
     return np.where(right == 0, none, some).astype(np.int8)
 
 
-def _labeller(greedy: NDArray[np.bool_], p: Array, samples: int, cut: float) -> Callable[[Array], Labels]:
-    """From subsets [M, prompts] of ones and zeros to labels [facts, M]."""
-    miss, enough = _log_miss(p), _enough(samples, cut)
+def _labeller(
+    greedy: NDArray[np.bool_], p: Array, samples: int, cut: float
+) -> Callable[[Array], Iterator[Labels]]:
+    """From subsets [M, prompts] of ones and zeros to labels [facts, M], some facts at a time."""
+    enough = _enough(samples, cut)
 
-    def label(subsets: Array) -> Labels:
-        parts, block = [], max(1, CELLS // len(subsets))
+    def label(subsets: Array) -> Iterator[Labels]:
+        block = max(1, CELLS // len(subsets))
         for i in range(0, len(greedy), block):
             right = np.rint(greedy[i : i + block].astype(float) @ subsets.T).astype(np.int64)
-            parts.append(_label(right, subsets.sum(axis=1), miss[i : i + block] @ subsets.T <= enough))
-        return np.concatenate(parts)
+            miss = _log_miss(p[i : i + block]) @ subsets.T
+            yield _label(right, subsets.sum(axis=1), miss <= enough)
 
     return label
 
@@ -177,6 +189,14 @@ def _subsets(prompts: int, size: int, most: int, rng: np.random.Generator | None
     table = np.zeros((len(chosen), prompts))
     np.put_along_axis(table, chosen, 1.0, axis=1)
     return table
+
+
+def _all_missed(p: Array) -> Array:
+    """The sum of log(1 - p) over the prompts."""
+    flat = p.reshape(-1, p.shape[-1])
+    block = max(1, CELLS // max(1, p.shape[-1]))
+    parts = [_log_miss(flat[i : i + block]).sum(axis=-1) for i in range(0, max(1, len(flat)), block)]
+    return np.concatenate(parts).reshape(p.shape[:-1])
 
 
 def _log_miss(p: Array) -> Array:

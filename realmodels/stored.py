@@ -1,0 +1,237 @@
+"""Long sequences that stay on disk, in files without a name that are gone with the process (in TMPDIR, else /tmp).
+
+Audits of any length hold eight bytes or less of each of these; up to a megabyte stays in memory, so that short ones
+touch no disk.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+import tempfile
+import weakref
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+HELD = 1 << 20  # bytes of a sequence that stay in memory
+RECENT = 256  # items that are not read again at once
+BLOCK = 4096  # texts of a column that are read at once
+PAGES = 8192  # KiB of a database that stay in memory
+
+
+class Stored(Sequence[T]):
+    """Items of any kind: appended, then read by position, by slice or in order; 8 bytes of memory each."""
+
+    def __init__(self, items: Iterable[T] = ()) -> None:
+        self._file = _Scratch(self)
+        self._ends = array("q", [0])
+        self._recent: Callable[[int], T] = lru_cache(maxsize=RECENT)(_reader(self._file, self._ends))
+        for item in items:
+            self.append(item)
+
+    def append(self, item: T) -> None:
+        data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        self._file.write(self._ends[-1], data)
+        self._ends.append(self._ends[-1] + len(data))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[T]: ...
+    def __getitem__(self, place: int | slice) -> T | list[T]:
+        if isinstance(place, slice):
+            return [self._recent(i) for i in range(*place.indices(len(self)))]
+        return self._recent(_checked(place, len(self)))
+
+    def __iter__(self) -> Iterator[T]:
+        for place in range(len(self)):
+            yield self._recent(place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stored, (list(self),)
+
+
+class Sparse(Mapping[int, T]):
+    """Items for some of `size` positions, each put once; 12 bytes of memory for those, 4 for the others."""
+
+    def __init__(self, size: int) -> None:
+        self._items: Stored[T] = Stored()
+        self._slot = np.full(size, -1, np.int32)
+
+    def put(self, place: int, item: T) -> None:
+        self._slot[place] = len(self._items)
+        self._items.append(item)
+
+    def __getitem__(self, place: int) -> T:
+        if not 0 <= place < len(self._slot) or self._slot[place] < 0:
+            raise KeyError(place)
+        return self._items[int(self._slot[place])]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self._slot >= 0).tolist())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Column(Sequence[str]):
+    """ASCII texts of at most one width, "" among them; no memory at all."""
+
+    def __init__(self, texts: NDArray[np.bytes_]) -> None:
+        self._width, self._count = texts.dtype.itemsize, len(texts)
+        self._file = _Scratch(self)
+        self._file.write(0, texts.tobytes())
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return list(self)[place]
+        return self._read(_checked(place, self._count), 1)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, self._count, BLOCK):
+            yield from self._read(start, min(BLOCK, self._count - start))
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Column) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _read(self, start: int, count: int) -> list[str]:
+        data = self._file.read(start * self._width, count * self._width)
+        return [text.decode() for text in np.frombuffer(data, f"S{self._width}").tolist()]
+
+
+class Chosen(Sequence[T], Generic[T]):
+    """Some positions of a sequence, looked up when they are wanted."""
+
+    def __init__(self, of: Callable[[int], T], places: NDArray[np.int64]) -> None:
+        self._of, self._places = of, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: Any) -> Any:
+        found = self._places[place]
+        return [self._of(int(i)) for i in found] if isinstance(place, slice) else self._of(int(found))
+
+    def __iter__(self) -> Iterator[T]:
+        return (self._of(int(i)) for i in self._places)
+
+
+class Database:
+    """Tables on disk with a bounded part of them in memory."""
+
+    def __init__(self, *tables: str) -> None:
+        self._open = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._open.close)
+        for text in (f"PRAGMA cache_size = -{PAGES}", "PRAGMA journal_mode = OFF", "BEGIN", *tables):
+            self.do(text)
+
+    def do(self, text: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._open.execute(text, values)
+        except sqlite3.OperationalError as problem:
+            raise _no_room(problem) from None
+
+    def do_many(self, text: str, values: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._open.executemany(text, values)
+        except sqlite3.OperationalError as problem:
+            raise _no_room(problem) from None
+
+
+class Marks:
+    """A set of texts."""
+
+    def __init__(self) -> None:
+        self._texts = Database("CREATE TABLE mark (text TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, text: str) -> bool:
+        """Whether it is new."""
+        return self._texts.do("INSERT OR IGNORE INTO mark VALUES (?)", (text,)).rowcount > 0
+
+
+class Hashes:
+    """A set of 64-bit numbers above zero, at most 24 bytes each."""
+
+    def __init__(self) -> None:
+        self._slots, self._count = array("Q", bytes(8 << 10)), 0
+
+    def add(self, number: int) -> bool:
+        """Whether it is new."""
+        slots, last = self._slots, len(self._slots) - 1
+        place = number & last
+        while found := slots[place]:
+            if found == number:
+                return False
+            place = (place + 1) & last
+        slots[place] = number
+        self._count += 1
+        if 3 * self._count > 2 * len(slots):
+            self._slots, self._count = array("Q", bytes(16 * len(slots))), 0
+            for old in slots:
+                if old:
+                    self.add(old)
+        return True
+
+
+class _Scratch:
+    """A file without a name, closed with its owner."""
+
+    def __init__(self, owner: object) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=HELD)  # noqa: SIM115
+        weakref.finalize(owner, self._file.close)
+
+    def write(self, start: int, data: bytes) -> None:
+        try:
+            self._file.seek(start)
+            self._file.write(data)
+        except OSError as problem:
+            raise _no_room(problem) from None
+
+    def read(self, start: int, length: int) -> bytes:
+        try:
+            self._file.seek(start)
+            return self._file.read(length)
+        except OSError as problem:
+            raise _no_room(problem) from None
+
+
+def _reader(file: _Scratch, ends: array[int]) -> Callable[[int], Any]:
+    """Not bound to the sequence, so that this is gone with its last user."""
+
+    def read(place: int) -> Any:
+        return pickle.loads(file.read(ends[place], ends[place + 1] - ends[place]))
+
+    return read
+
+
+def _checked(place: int, count: int) -> int:
+    if not -count <= place < count:
+        raise IndexError(place)
+    return int(place) % count
+
+
+def _no_room(problem: Exception) -> OSError:
+    """A full disk names no file, and ours have no name."""
+    number = getattr(problem, "errno", None)
+    said = os.strerror(number) if number else str(problem)
+    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    return OSError(number or 0, f"{said} (temporary files; set TMPDIR to a folder with more room)", folder)
