@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import expit
 
 from figures import graph_forms
-from figures.columns import write_columns
-from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas, save
+from figures.sheets import Sheet, alone, beside, head, note
+from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas
 
 ANSWERS = 10
 
@@ -20,126 +20,115 @@ def draw_all(folder: Path) -> list[Path]:
     return [path for draw in PICTURES.values() for path in draw(folder)]
 
 
-def threshold(folder: Path) -> list[Path]:
+@alone("threshold")
+def threshold() -> Sheet:
     """T2: the salience below which a fact pushes attention off its subject, by attention and rank of its answer."""
     from theory.measurements.ideal import V_R
     from theory.thresholds import threshold as tau
 
     alpha, ranks = np.linspace(0.01, 0.99, 99), (1, 2, 3, 10)
     found = {rank: tau(alpha, V_R, rank - 1) for rank in ranks}
-    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
-        axes.fill_between(alpha, 0, np.maximum(found[1], 0), color=COLOURS[0], alpha=0.1, linewidth=0)
-        axes.axhline(0, color=INK, linewidth=0.8)
-        for i, (rank, curve) in enumerate(found.items()):
-            axes.plot(alpha, curve, color=COLOURS[i], linestyle=LINES[i], label=f"rank {rank} of {ANSWERS}")
-        between = float(np.interp(0.5, alpha, (found[1] + found[2]) / 2))
-        axes.text(
-            0.5, between, "known, and still pushing attention off", ha="center", va="center", fontsize=7
-        )
-        axes.set_xlabel("attention on the subject, $\\alpha$")
-        axes.set_ylabel("threshold of salience, $\\tau$ (nats)")
-        axes.set_xlim(0, 1)
-        axes.set_title("Only facts with a generic answer have a threshold above zero (T2)")
-        axes.legend(title="right answer", title_fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        figure.supxlabel(
-            "closed form, one-hot salience, prior of the answers falling as 1/rank", fontsize=7, color=QUIET
-        )
-        paths = save(figure, folder, "threshold")
+    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    axes.fill_between(alpha, 0, np.maximum(found[1], 0), color=COLOURS[0], alpha=0.1, linewidth=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for i, (rank, curve) in enumerate(found.items()):
+        axes.plot(alpha, curve, color=COLOURS[i], linestyle=LINES[i], label=f"rank {rank} of {ANSWERS}")
+    between = float(np.interp(0.5, alpha, (found[1] + found[2]) / 2))
+    axes.text(0.5, between, "known, and still pushing attention off", ha="center", va="center", fontsize=7)
+    axes.set_xlabel("attention on the subject, $\\alpha$")
+    axes.set_ylabel("threshold of salience, $\\tau$ (nats)")
+    axes.set_xlim(0, 1)
+    axes.set_title("Only facts with a generic answer have a threshold above zero (T2)")
+    beside(axes, title="right answer")
+    note(figure, "closed form, one-hot salience, prior of the answers falling as 1/rank")
     columns = {"alpha": alpha} | {f"tau_rank_{rank}": curve for rank, curve in found.items()}
-    return [*paths, write_columns(folder / "threshold.csv", columns)]
+    return figure, {"threshold": columns}
 
 
-def calibration(folder: Path) -> list[Path]:
+@alone("calibration")
+def calibration() -> Sheet:
     """T4: unknown facts push attention off the subject while the relation token is under-confident."""
     from theory.thresholds import calibration_push
 
     alpha, x, exponents = 0.5, np.linspace(0.0, 2.5, 126), (0.5, 1.0, 2.0)
     prior = {b: np.arange(1.0, ANSWERS + 1) ** -b for b in exponents}
     found = {b: calibration_push(alpha, x / (1 - alpha), pi) for b, pi in prior.items()}
-    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
-        axes.axhline(0, color=INK, linewidth=0.8)
-        axes.axvline(1, color=QUIET, linewidth=0.8, linestyle=":")
-        for i, (b, curve) in enumerate(found.items()):
-            axes.plot(x, curve, color=COLOURS[i], linestyle=LINES[i], label=f"prior ∝ rank$^{{-{b:g}}}$")
-        axes.set_xlabel("confidence of the relation token, $x = (1 - \\alpha) c$")
-        axes.set_ylabel("mean slope of the loss")
-        axes.set_xlim(0, 2.5)
-        axes.set_title("Unknown facts push attention off the subject only below $x = 1$ (T4)")
-        axes.legend(loc="lower left")
-        figure.supxlabel(
-            f"closed form, {ANSWERS} answers, attention {alpha:g}; above zero attention leaves the subject",
-            fontsize=7,
-            color=QUIET,
-        )
-        paths = save(figure, folder, "calibration")
+    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.axvline(1, color=QUIET, linewidth=0.8, linestyle=":")
+    for i, (b, curve) in enumerate(found.items()):
+        axes.plot(x, curve, color=COLOURS[i], linestyle=LINES[i], label=f"prior ∝\nrank$^{{-{b:g}}}$")
+    axes.set_xlabel("confidence of the relation token, $x = (1 - \\alpha) c$")
+    axes.set_ylabel("mean slope of the loss")
+    axes.set_xlim(0, 2.5)
+    axes.set_title("Unknown facts push attention off the subject only below $x = 1$ (T4)")
+    beside(axes)
+    note(
+        figure,
+        f"closed form, {ANSWERS} answers, attention {alpha:g}; above zero attention leaves the subject",
+    )
     columns = {"x": x} | {f"slope_prior_{b:g}": curve for b, curve in found.items()}
-    return [*paths, write_columns(folder / "calibration.csv", columns)]
+    return figure, {"calibration": columns}
 
 
-def accuracy_law(folder: Path) -> list[Path]:
+@alone("accuracy-law")
+def accuracy_law() -> Sheet:
     """T8': accuracy as the distribution function of critical log-odds."""
     from theory.measurements.ideal import spread
     from theory.predict import predicted_accuracy
 
     u, kinds = np.linspace(-6.0, 6.0, 241), ((0.1, 1.0), (0.5, 6.0), (4.0, 6.0))
     found = {kind: 100 * predicted_accuracy(u, spread(*kind)) for kind in kinds}
-    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
-        for i, ((low, high), curve) in enumerate(found.items()):
-            label = f"salience {low:g} to {high:g} nats"
-            axes.plot(u, curve, color=COLOURS[i], linestyle=LINES[i], label=label)
-        axes.set_xlabel("log-odds of attention on the subject, $u$")
-        axes.set_ylabel("held-out accuracy (%)")
-        axes.set_xlim(-6, 6)
-        axes.set_ylim(0, 103)
-        above = axes.secondary_xaxis("top", functions=(lambda u: u, lambda u: u))
-        shown = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
-        above.set_xticks(np.log(shown / (1 - shown)), [f"{a:g}" for a in shown])
-        above.set_xlabel("attention, $\\alpha$", fontsize=7)
-        axes.set_title("Accuracy is the share of facts whose threshold lies below $u$ (T8')")
-        axes.legend(loc="lower right")
-        figure.supxlabel(
-            "closed form; below all thresholds only generic answers are right", fontsize=7, color=QUIET
-        )
-        paths = save(figure, folder, "accuracy-law")
+    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    for i, ((low, high), curve) in enumerate(found.items()):
+        label = f"salience\n{low:g} to {high:g} nats"
+        axes.plot(u, curve, color=COLOURS[i], linestyle=LINES[i], label=label)
+    axes.set_xlabel("log-odds of attention on the subject, $u$")
+    axes.set_ylabel("held-out accuracy (%)")
+    axes.set_xlim(-6, 6)
+    axes.set_ylim(0, 103)
+    above = axes.secondary_xaxis("top", functions=(lambda u: u, lambda u: u))
+    shown = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
+    above.set_xticks(np.log(shown / (1 - shown)), [f"{a:g}" for a in shown])
+    above.set_xlabel("attention, $\\alpha$", fontsize=7)
+    axes.set_title("Accuracy is the share of facts whose threshold lies below $u$ (T8')")
+    beside(axes)
+    note(figure, "closed form; below all thresholds only generic answers are right")
     columns = {"u": u, "attention": expit(u)}
     columns |= {f"accuracy_salience_{low:g}_{high:g}": curve for (low, high), curve in found.items()}
-    return [*paths, write_columns(folder / "accuracy-law.csv", columns)]
+    return figure, {"accuracy-law": columns}
 
 
-def phase(folder: Path) -> list[Path]:
+@alone("phase")
+def phase() -> Sheet:
     """T9: what a mixture does to held-out accuracy, with the share at which the first step turns around."""
     from theory.measurements.phase import SALIENCES, SHARES, STEPS, diagram
 
     change, critical = diagram()
     change = 100 * change
     reach = float(np.abs(change).max())
-    with canvas(TEXT_WIDTH, 2.8, ncols=len(STEPS), sharey=True) as (figure, panels):
-        for axes, step, found in zip(panels, STEPS, change, strict=True):
-            mesh = axes.pcolormesh(
-                SHARES,
-                SALIENCES,
-                found.T,
-                cmap="PuOr",
-                vmin=-reach,
-                vmax=reach,
-                shading="nearest",
-                rasterized=True,
-            )
-            axes.plot(critical, SALIENCES, color=INK, linewidth=1.4, label="$q_c(u_0)$")
-            axes.set_title(f"{step:,} steps")
-            axes.set_xlim(0, 1)
-            axes.set_xticks([0, 0.5, 1])
-            axes.grid(visible=False)
-        panels[0].set_ylabel("salience of known facts (nats)")
-        panels[1].set_xlabel("share of unknown facts, $q$")
-        panels[0].legend(loc="upper left", frameon=True, framealpha=0.9)
-        figure.colorbar(mesh, ax=panels, label="change of held-out\naccuracy (points)", shrink=0.9)
-        figure.suptitle(
-            "Where unknown facts win: right of $q_c$ the first step lowers attention (T9)",
-            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
-        )  # fmt: skip
-        figure.supxlabel("gradient flow, rate 0.1 from $u_0 = 0$, no noise", fontsize=7, color=QUIET)
-        paths = save(figure, folder, "phase")
+    figure, panels = canvas(TEXT_WIDTH, 2.8, ncols=len(STEPS), sharey=True)
+    for axes, step, found in zip(panels, STEPS, change, strict=True):
+        mesh = axes.pcolormesh(
+            SHARES,
+            SALIENCES,
+            found.T,
+            cmap="PuOr",
+            vmin=-reach,
+            vmax=reach,
+            shading="nearest",
+            rasterized=True,
+        )
+        axes.plot(critical, SALIENCES, color=INK, linewidth=1.4)
+        axes.set_title(f"{step:,} steps")
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.5, 1])
+        axes.grid(visible=False)
+    panels[0].set_ylabel("salience of known facts (nats)")
+    panels[1].set_xlabel("share of unknown facts, $q$")
+    figure.colorbar(mesh, ax=panels, label="change of held-out\naccuracy (points)", shrink=0.9)
+    head(figure, "Where unknown facts win: right of $q_c$ the first step lowers attention (T9)")
+    note(figure, "line: $q_c(u_0)$; gradient flow, rate 0.1 from $u_0 = 0$, no noise")
     steps, shares, saliences = np.meshgrid(STEPS, SHARES, SALIENCES, indexing="ij")
     columns = {
         "steps": steps.ravel(),
@@ -148,10 +137,11 @@ def phase(folder: Path) -> list[Path]:
         "change": change.ravel(),
         "q_c": np.broadcast_to(critical, change.shape).ravel(),
     }
-    return [*paths, write_columns(folder / "phase.csv", columns)]
+    return figure, {"phase": columns}
 
 
-def salience_law(folder: Path) -> list[Path]:
+@alone("salience-law")
+def salience_law() -> Sheet:
     """P1: the law of salience against gradient descent on value tables from zero."""
     from theory.predict import salience_margin
     from theory.theorems.salience import pretrain
@@ -166,39 +156,33 @@ def salience_law(folder: Path) -> list[Path]:
         "law": [],
         "descent": [],
     }
-    with canvas(TEXT_WIDTH, 2.6) as (figure, axes):
-        for i, (answers, alpha) in enumerate(kinds):
-            law = np.asarray(salience_margin(exposure, alpha, answers))
-            weights = np.broadcast_to(frequency, (steps, 1, len(frequency)))
-            right = np.zeros((1, len(frequency), 1), dtype=int)
-            v_s, _ = pretrain(
-                right, answers, weights, np.full(steps, rate), np.full((steps, 1), alpha), relation=0.0
-            )
-            found = alpha * (v_s[0, :, 0] - v_s[0, :, 1:].mean(axis=-1))
-            label = f"{answers} answers, attention {alpha:g}"
-            axes.plot(exposure, law, color=COLOURS[i], linestyle=LINES[i], label=label)
-            axes.plot(frequency * rate * steps, found, MARKERS[i], color=COLOURS[i])
-            at = np.asarray(salience_margin(frequency * rate * steps, alpha, answers))
-            for name, column in zip(
-                curves, (frequency * rate * steps, answers, alpha, at, found), strict=True
-            ):
-                curves[name].append(np.broadcast_to(column, frequency.shape))
-        axes.set_xscale("log")
-        axes.set_xlabel("exposure: frequency of the fact times time, $f\\,t$")
-        axes.set_ylabel("margin of its logit, $z$ (nats)")
-        axes.set_title("Salience grows with exposure: first in proportion, then as its logarithm (P1)")
-        axes.legend(loc="upper left")
-        figure.supxlabel(
-            f"lines: closed form; points: gradient descent from zero, {steps:,} steps of rate {rate:g}",
-            fontsize=7,
-            color=QUIET,
+    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    for i, (answers, alpha) in enumerate(kinds):
+        law = np.asarray(salience_margin(exposure, alpha, answers))
+        weights = np.broadcast_to(frequency, (steps, 1, len(frequency)))
+        right = np.zeros((1, len(frequency), 1), dtype=int)
+        v_s, _ = pretrain(
+            right, answers, weights, np.full(steps, rate), np.full((steps, 1), alpha), relation=0.0
         )
-        paths = save(figure, folder, "salience-law")
+        found = alpha * (v_s[0, :, 0] - v_s[0, :, 1:].mean(axis=-1))
+        label = f"{answers} answers,\nattention {alpha:g}"
+        axes.plot(exposure, law, color=COLOURS[i], linestyle=LINES[i], label=label)
+        axes.plot(frequency * rate * steps, found, MARKERS[i], color=COLOURS[i])
+        at = np.asarray(salience_margin(frequency * rate * steps, alpha, answers))
+        for name, column in zip(curves, (frequency * rate * steps, answers, alpha, at, found), strict=True):
+            curves[name].append(np.broadcast_to(column, frequency.shape))
+    axes.set_xscale("log")
+    axes.set_xlabel("exposure: frequency of the fact times time, $f\\,t$")
+    axes.set_ylabel("margin of its logit, $z$ (nats)")
+    axes.set_title("Salience grows with exposure: first in proportion, then as its logarithm (P1)")
+    beside(axes)
+    note(figure, f"lines: closed form; points: gradient descent from zero, {steps:,} steps of rate {rate:g}")
     columns = {name: np.concatenate(column) for name, column in curves.items()}
-    return [*paths, write_columns(folder / "salience-law.csv", columns)]
+    return figure, {"salience-law": columns}
 
 
-def monofacts(folder: Path) -> list[Path]:
+@alone("monofacts")
+def monofacts() -> Sheet:
     """Good and Turing: the error of an ideal memoriser against the share of mentions that are of facts seen once."""
     from theory.goodturing import best_guesser, draw_world, memoriser_error, mentions, monofact_share
 
@@ -215,26 +199,21 @@ def monofacts(folder: Path) -> list[Path]:
                         (generic, exponent, n, share, best_guesser(world, counts).hallucination, line)
                     )
     table = np.array(rows)
-    with canvas(TEXT_WIDTH, 2.7) as (figure, axes):
-        for i, generic in enumerate(np.unique(table[:, 0])):
-            share, error = table[table[:, 0] == generic][:, 3:5].T
-            label = f"commonest answer {generic:.0%}"
-            axes.plot(share, error, "osD"[i], color=COLOURS[i], alpha=0.75, label=label)
-            axes.plot([0, 1], [0, 1 - generic], color=COLOURS[i], linestyle=LINES[i], linewidth=1.0)
-        axes.set_xlabel("share of mentions that are of facts seen once (monofact rate)")
-        axes.set_ylabel("error of the ideal memoriser")
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
-        axes.set_title("Facts seen once foretell the error: lines have slope 1 − max π")
-        axes.legend(loc="upper left")
-        figure.supxlabel(
-            f"{len(table)} samples of 1,000 to 10,000 mentions of 3,000 facts, Zipf 0.6 to 1.5",
-            fontsize=7,
-            color=QUIET,
-        )
-        paths = save(figure, folder, "monofacts")
+    figure, axes = canvas(TEXT_WIDTH, 2.7)
+    for i, generic in enumerate(np.unique(table[:, 0])):
+        share, error = table[table[:, 0] == generic][:, 3:5].T
+        label = f"commonest\nanswer {generic:.0%}"
+        axes.plot(share, error, "osD"[i], color=COLOURS[i], alpha=0.75, label=label)
+        axes.plot([0, 1], [0, 1 - generic], color=COLOURS[i], linestyle=LINES[i], linewidth=1.0)
+    axes.set_xlabel("share of mentions that are of facts seen once (monofact rate)")
+    axes.set_ylabel("error of the ideal memoriser")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_title("Facts seen once foretell the error: lines have slope 1 − max π")
+    beside(axes)
+    note(figure, f"{len(table)} samples of 1,000 to 10,000 mentions of 3,000 facts, Zipf 0.6 to 1.5")
     names = ("generic", "exponent", "mentions", "monofact", "error", "line")
-    return [*paths, write_columns(folder / "monofacts.csv", dict(zip(names, table.T, strict=True)))]
+    return figure, {"monofacts": dict(zip(names, table.T, strict=True))}
 
 
 PICTURES: Mapping[str, Callable[[Path], list[Path]]] = {

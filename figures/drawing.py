@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.columns import write_columns
+from figures.columns import Columns
 from figures.runs import Runs, band, reach, seeds_of, slug
-from figures.style import COLOURS, LINES, MARKERS, QUIET, save
+from figures.sheets import kept
+from figures.style import COLOURS, HATCHES, INK, LINES, MARKERS, house
 from theory.claims.evidence import StudyRows
 from theory.intervals import Interval
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Rows = list[dict[str, Any]]
+Drawn = tuple["Figure", Rows]
+Picture = Callable[[Runs, Path], list[Path]]
 MEANS = "mean and 95% interval"
+
+
+def of_each(study: str, kind: str) -> Callable[[Callable[[Runs, StudyRows], Drawn | None]], Picture]:
+    """A picture of every run of a study that has the rows for it; `draw` returns None where they are missing. Files
+    are named after the kind and the laboratory, and after the run where the laboratory has several."""
+
+    def make(draw: Callable[[Runs, StudyRows], Drawn | None]) -> Picture:
+        @wraps(draw)
+        def picture(runs: Runs, folder: Path) -> list[Path]:
+            paths: list[Path] = []
+            with house():
+                for rows in runs.of(study):
+                    if (drawn := draw(runs, rows)) is not None:
+                        name = name_of(runs, kind, rows)
+                        paths += kept(drawn[0], {name: columns(drawn[1])}, folder, name)
+            return paths
+
+        return picture
+
+    return make
+
+
+def name_of(runs: Runs, kind: str, rows: StudyRows) -> str:
+    """A file's stem that no other run of that study has."""
+    several = sum(one.lab == rows.lab for one in runs.of(rows.study)) > 1
+    return f"{kind}-{slug(rows.lab)}" + (f"-{slug(rows.run)}" if several else "")
+
+
+def columns(table: Rows) -> Columns:
+    """A table as columns, empty where a row lacks one."""
+    names = dict.fromkeys(key for one in table for key in one)
+    return {key: np.array([one.get(key, "") for one in table], object) for key in names}
 
 
 def line(axes: Any, x: NDArray[np.float64], curves: NDArray[np.float64], i: int, label: str) -> Rows:
@@ -78,19 +117,43 @@ def sideways(
     return [row(label, at, one, 100.0) for at, one in zip(names, found, strict=True)]
 
 
+def bars(
+    axes: Any,
+    x: Iterable[float],
+    found: Sequence[Interval | None],
+    i: int,
+    label: str,
+    names: Sequence[object],
+    *,
+    width: float,
+    base: float = 0.0,
+    **more: object,
+) -> Rows:
+    """Bars from `base` to each mean with its interval; a place without one stays empty."""
+    here = [(at, one, name) for at, one, name in zip(x, found, names, strict=True) if one is not None]
+    place, heights = [at for at, _, _ in here], [one.mean for _, one, _ in here]
+    axes.bar(
+        place, [height - base for height in heights], width, bottom=base, color=COLOURS[i], hatch=HATCHES[i],
+        edgecolor="white", linewidth=0, label=label,
+    )  # fmt: skip
+    if here:
+        ends = np.transpose([reach(one) for _, one, _ in here])
+        axes.errorbar(place, heights, ends, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.5)
+    return [row(label, name, one) | more for _, one, name in here]
+
+
 def row(series: str, x: object, one: Interval, scale: float = 1.0) -> dict[str, Any]:
     """A line of the table: what is drawn, in the unit of the axis."""
     mean, low, high = (scale * value for value in (one.mean, one.low, one.high))
     return {"series": series, "x": x, "mean": mean, "low": low, "high": high, "n": one.n}
 
 
-def head(figure: Any, title: str) -> None:
-    """A title over several panels."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
-
-
-def note(figure: Any, text: str) -> None:
-    figure.supxlabel(text, fontsize=7, color=QUIET)
+def places(axes: Any, labels: Sequence[str], *, turned: bool = False) -> None:
+    """Named places along the x axis; long names are turned, and then a grid line leads to each."""
+    axes.set_xticks(range(len(labels)), labels, **({"rotation": 40, "ha": "right"} if turned else {}))
+    if turned:
+        axes.tick_params(axis="x", labelsize=6.5)
+    axes.grid(axis="x", visible=turned)
 
 
 def about(rows: StudyRows, *more: str) -> str:
@@ -98,18 +161,8 @@ def about(rows: StudyRows, *more: str) -> str:
     return "; ".join(part for part in (*more, f"{rows.lab}, {seeds_of(rows)}, {MEANS}") if part)
 
 
-def keep(figure: Any, folder: Path, runs: Runs, kind: str, rows: StudyRows, table: Rows) -> list[Path]:
-    """The picture and the numbers in it, named after the laboratory, and after the run where it has several."""
-    return keep_as(figure, folder, name_of(runs, kind, rows), table)
-
-
-def keep_as(figure: Any, folder: Path, name: str, table: Rows) -> list[Path]:
-    names = dict.fromkeys(key for one in table for key in one)
-    columns = {key: np.array([one.get(key, "") for one in table], object) for key in names}
-    return [*save(figure, folder, name), write_columns(folder / f"{name}.csv", columns)]
-
-
-def name_of(runs: Runs, kind: str, rows: StudyRows) -> str:
-    """A file's stem that no other run of that study has."""
-    several = sum(one.lab == rows.lab for one in runs.of(rows.study)) > 1
-    return f"{kind}-{slug(rows.lab)}" + (f"-{slug(rows.run)}" if several else "")
+def seeds_said(counts: Iterable[int]) -> str:
+    """How many seeds stand behind several numbers."""
+    found = sorted(set(counts))
+    least, most = found[0], found[-1]
+    return f"{least} to {most} seeds" if least < most else f"{most} seed{'s' * (most != 1)}"

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from figures.columns import write_columns
+from figures.columns import Columns
+from figures.drawing import seeds_said
 from figures.runs import Runs
-from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, save
+from figures.sheets import below, columns_of, head, kept, signs, stroke
+from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, house
 from theory.claims import PartVerdict, Verdict
 
 ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
@@ -30,21 +32,17 @@ def forest(runs: Runs, folder: Path) -> list[Path]:
     groups = [group for group in groups if group]
     labs = list(dict.fromkeys(_lane(runs, verdict) for verdict, _ in shown))
     heights = [len(_claims(group)) for group in groups]
-    height = ROW * sum(heights) + 0.55 * len(groups) + 0.75
+    height = ROW * sum(heights) + 0.55 * len(groups) + 1.05
     grid = {"nrows": len(groups), "squeeze": False, "gridspec_kw": {"height_ratios": heights}}
-    with canvas(TEXT_WIDTH, height, **grid) as (figure, axes):
+    with house():
+        figure, axes = canvas(TEXT_WIDTH, height, **grid)
         for panel, group in zip(axes[:, 0], groups, strict=True):
             _panel(panel, [(labs.index(_lane(runs, v)), v, p) for v, p in group], len(labs))
-        figure.suptitle(
-            "Claims and verdicts: the first deciding effect of each, with its 95% interval over seeds",
-            x=0.01,
-            ha="left",
-            fontsize=8.5,
-            fontweight="bold",
+        head(
+            figure, "Claims and verdicts: the first deciding effect of each, with its 95% interval over seeds"
         )
-        _legend(figure, labs)
-        paths = save(figure, folder, "forest")
-    return [*paths, write_columns(folder / "forest.csv", _columns(shown))]
+        _legend(figure, labs, seeds_said(part.seeds for _, part in shown))
+        return kept(figure, {"forest": _columns(shown)}, folder, "forest")
 
 
 def _leading(verdict: Verdict) -> PartVerdict | None:
@@ -119,26 +117,17 @@ def _limits(group: Sequence[tuple[Verdict, PartVerdict]]) -> tuple[float, float]
     return low - 0.03 * (high - low), high + 0.03 * (high - low)
 
 
-def _legend(figure: Any, labs: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    entries = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=SHAPES[i % len(SHAPES)], label=lab)
-        for i, lab in enumerate(labs)
-    ]
-    for label, marker, face in (
-        ("reproduced", "o", INK),
-        ("inconclusive", "o", "white"),
-        ("contradicted", "X", INK),
-    ):
-        entries.append(
-            Line2D([], [], color=INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
-        )
-    entries.append(Line2D([], [], color=QUIET, alpha=0.6, linewidth=5, label="the paper's number"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(4, len(entries)))
+def _legend(figure: Any, labs: Sequence[str], seeds: str) -> None:
+    entries = [stroke(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], lab) for i, lab in enumerate(labs)]
+    entries += signs("reproduced", "inconclusive", "contradicted", paper=True)
+    words = (
+        "a mark stands at the claim's first deciding effect alone; its kind is the verdict on all parts together\n"
+        f"upright bars: the null that the effect is held against; arrows: the interval goes on; {seeds}"
+    )
+    below(figure, words, entries)
 
 
-def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> dict[str, np.ndarray]:
+def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> Columns:
     rows = []
     for verdict, part in shown:
         found, paper = part.interval, part.part.published
@@ -149,6 +138,4 @@ def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> dict[str, np.ndarr
         said = (claim.id, claim.title, verdict.lab, verdict.answer, rule.name, rule.unit)
         rows.append((*said, *numbers, *of_paper))
     names = ("claim", "title", "lab", "verdict", "part", "unit", "mean", "low", "high", "seeds", *PAPER)
-    return {
-        name: np.array(column, object) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
+    return columns_of(names, rows)

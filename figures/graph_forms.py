@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from figures.columns import write_columns
-from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas, save
+from figures.sheets import Sheet, alone, below, columns_of, handles, head
+from figures.style import COLOURS, INK, LINES, MARKERS, TEXT_WIDTH, canvas
 from theory import graph
 
 STREAM = 71
@@ -16,7 +15,8 @@ PAIRS = ((30, 6), (20, 12), (12, 9))  # edges that only A and only B hold, of 60
 CHANCES = np.linspace(0.0, 1.0, 11)
 
 
-def second_hop(folder: Path) -> list[Path]:
+@alone("second-hop")
+def second_hop() -> Sheet:
     """K4: a prompt that widens the gap, because only A has the edge that leads to the prompt's."""
     import networkx as nx
 
@@ -32,91 +32,75 @@ def second_hop(folder: Path) -> list[Path]:
         "B and the prompt": ([], said),
     }
     rows: list[tuple[str, int, int, str]] = []
-    with canvas(TEXT_WIDTH, 2.5, nrows=2, ncols=2) as (figure, panels):
-        for axes, (title, (held, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
-            graph = nx.DiGraph()
-            graph.add_nodes_from(place)
-            reached = joint if held and prompt else []
-            nx.draw_networkx_nodes(
-                graph, place, ax=axes, node_color="white", edgecolors=INK, node_size=260, linewidths=0.9
-            )
-            nx.draw_networkx_labels(graph, place, ax=axes, font_size=8)
-            for edges, colour, style, bend, kind in (
-                (held, COLOURS[0], "-", 0.0, "stored"),
-                (prompt, COLOURS[1], "--", 0.0, "said by the prompt"),
-                (reached, COLOURS[2], ":", -0.35, "reached in two hops"),
-            ):
-                nx.draw_networkx_edges(
-                    graph, place, edgelist=edges, ax=axes, edge_color=colour, style=style, width=1.6,
-                    arrowsize=10, node_size=260, connectionstyle=f"arc3,rad={bend}",
-                )  # fmt: skip
-                rows += [(title, a, b, kind) for a, b in edges]
-            axes.set_title(title)
-            axes.set_xlim(-0.4, 2.4)
-            axes.set_ylim(-0.35, 0.75)
-            axes.set_axis_off()
-        _edge_legend(figure)
-        figure.suptitle(
-            f"A second hop lets a prompt widen the gap: from {gaps['gap']} to {gaps['prompted gap']} pairs (K4)",
-            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
-        )  # fmt: skip
-        paths = save(figure, folder, "second-hop")
+    figure, panels = canvas(TEXT_WIDTH, 2.5, nrows=2, ncols=2)
+    for axes, (title, (held, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
+        graph = nx.DiGraph()
+        graph.add_nodes_from(place)
+        reached = joint if held and prompt else []
+        nx.draw_networkx_nodes(
+            graph, place, ax=axes, node_color="white", edgecolors=INK, node_size=260, linewidths=0.9
+        )
+        nx.draw_networkx_labels(graph, place, ax=axes, font_size=8)
+        for edges, colour, style, bend, kind in (
+            (held, COLOURS[0], "-", 0.0, "stored"),
+            (prompt, COLOURS[1], "--", 0.0, "said by the prompt"),
+            (reached, COLOURS[2], ":", -0.35, "reached in two hops"),
+        ):
+            nx.draw_networkx_edges(
+                graph, place, edgelist=edges, ax=axes, edge_color=colour, style=style, width=1.6,
+                arrowsize=10, node_size=260, connectionstyle=f"arc3,rad={bend}",
+            )  # fmt: skip
+            rows += [(title, a, b, kind) for a, b in edges]
+        axes.set_title(title)
+        axes.set_xlim(-0.4, 2.4)
+        axes.set_ylim(-0.35, 0.75)
+        axes.set_axis_off()
+    _edge_legend(figure)
+    head(
+        figure,
+        f"A second hop lets a prompt widen the gap: from {gaps['gap']} to {gaps['prompted gap']} pairs (K4)",
+    )
     names = ("set", "source", "target", "edge")
-    columns = {
-        name: np.array(column, object) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
-    return [*paths, write_columns(folder / "second-hop.csv", columns)]
+    return figure, {"second-hop": columns_of(names, rows)}
 
 
-def prompt_gap(folder: Path) -> list[Path]:
+@alone("prompt-gap")
+def prompt_gap() -> Sheet:
     """K1: how a prompt moves the gap, counted against the identity; K2: what a random prompt does to it, on average and
     at worst."""
     rng = np.random.default_rng(np.random.SeedSequence([0, STREAM]))
     moved = _identity(rng)
     thinned = _random_prompts(rng)
-    with canvas(TEXT_WIDTH, 2.7, ncols=3) as (figure, (one, two, three)):
-        ends = [float(np.min(moved["predicted"])), float(np.max(moved["predicted"]))]
-        one.plot(ends, ends, color=INK, linewidth=0.8)
-        for i, (kind, label) in enumerate(((1.0, "B inside A"), (0.0, "any A and B"))):
-            here = moved["nested"] == kind
-            one.plot(
-                moved["predicted"][here], moved["found"][here], MARKERS[i], color=COLOURS[i],
-                markersize=3.5 - 1.5 * i, alpha=0.6, label=label,
-            )  # fmt: skip
-        one.set_xlabel("$|P \\cap B| - |P \\cap A|$")
-        one.set_ylabel("change of the gap, $\\Delta^* - \\Delta$")
-        one.legend(loc="upper left")
-        one.set_title("K1: an identity", fontweight="normal")
-        for i, (a, b) in enumerate(PAIRS):
-            here = (thinned["only_a"] == a) & (thinned["only_b"] == b)
-            p, mean, widens = (thinned[name][here] for name in ("p", "mean", "widens"))
-            two.plot(p, thinned["expected"][here], color=COLOURS[i], linestyle=LINES[i])
-            two.plot(p, mean, MARKERS[i], color=COLOURS[i], label=f"|A−B| = {a}, |B−A| = {b}")
-            three.plot(p, thinned["chance"][here], color=COLOURS[i], linestyle=LINES[i])
-            three.plot(p, widens, MARKERS[i], color=COLOURS[i])
-            three.plot(
-                p, thinned["bound"][here], color=COLOURS[i], linestyle=LINES[i], linewidth=0.7, alpha=0.7
-            )
-        two.set_ylabel("mean gap with the prompt (edges)")
-        two.legend(loc="upper right", fontsize=6)
-        two.set_title("K2: the mean", fontweight="normal")
-        three.set_ylabel("chance that the gap widens")
-        three.set_title("K2: at worst", fontweight="normal")
-        for axes in (two, three):
-            axes.set_xlabel("chance that the prompt\nholds an edge, $p$")
-        figure.suptitle(
-            "A prompt moves the gap by what it tells each model anew (K1, K2)",
-            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
+    figure, (one, two, three) = canvas(TEXT_WIDTH, 2.9, ncols=3)
+    ends = [float(np.min(moved["predicted"])), float(np.max(moved["predicted"]))]
+    one.plot(ends, ends, color=INK, linewidth=0.8)
+    for i, (kind, label) in enumerate(((1.0, "B inside A"), (0.0, "any A and B"))):
+        here = moved["nested"] == kind
+        one.plot(
+            moved["predicted"][here], moved["found"][here], MARKERS[i], color=COLOURS[i],
+            markersize=3.5 - 1.5 * i, alpha=0.6, label=label,
         )  # fmt: skip
-        figure.supxlabel(
-            f"lines: theory (thin: K2's bound); points: {len(moved['found']):,} random graphs, "
-            f"{DRAWS:,} random prompts",
-            fontsize=7,
-            color=QUIET,
-        )
-        paths = save(figure, folder, "prompt-gap")
-    tables = {"prompt-gap": thinned, "prompt-gap-identity": moved}
-    return [*paths, *(write_columns(folder / f"{name}.csv", columns) for name, columns in tables.items())]
+    one.set_xlabel("$|P \\cap B| - |P \\cap A|$ (edges)")
+    one.set_ylabel("change of the gap,\n$\\Delta^* - \\Delta$ (edges)")
+    one.set_title("K1: an identity", fontweight="normal")
+    for i, (a, b) in enumerate(PAIRS):
+        here = (thinned["only_a"] == a) & (thinned["only_b"] == b)
+        p, mean, widens = (thinned[name][here] for name in ("p", "mean", "widens"))
+        two.plot(p, thinned["expected"][here], color=COLOURS[i], linestyle=LINES[i])
+        two.plot(p, mean, MARKERS[i], color=COLOURS[i], label=f"|A−B| = {a}, |B−A| = {b}")
+        three.plot(p, thinned["chance"][here], color=COLOURS[i], linestyle=LINES[i])
+        three.plot(p, widens, MARKERS[i], color=COLOURS[i])
+        three.plot(p, thinned["bound"][here], color=COLOURS[i], linestyle=LINES[i], linewidth=0.7, alpha=0.7)
+    two.set_ylabel("mean gap (edges)")
+    two.set_title("K2: the mean", fontweight="normal")
+    three.set_ylabel("chance of a wider gap")
+    three.set_title("K2: at worst", fontweight="normal")
+    for axes in (two, three):
+        axes.set_xlabel("chance that the prompt\nholds an edge, $p$")
+    head(figure, "A prompt moves the gap by what it tells each model anew (K1, K2)")
+    told = f"{len(moved['found']):,} random graphs, {DRAWS:,} random prompts"
+    below(figure, f"lines: theory (thin: K2's bound); points: {told}", handles(one, two), ncols=3)
+    return figure, {"prompt-gap": thinned, "prompt-gap-identity": moved}
 
 
 DRAWS, GRAPHS = 4000, 400

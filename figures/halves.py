@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from figures.drawing import Rows, about, head, keep, line, note, points, row, sideways
+from figures.drawing import Drawn, Rows, about, line, of_each, places, points, sideways
 from figures.runs import GRID, Array, Runs, effect, mean, progress, reach
-from figures.style import COLOURS, INK, TEXT_WIDTH, canvas
+from figures.sheets import below, beside, handles, head, note
+from figures.style import INK, TEXT_WIDTH, canvas
 from theory.claims import Cell
 from theory.claims.estimators import Contrast, difference, difference_of_differences
+from theory.claims.evidence import StudyRows
 from theory.claims.paper_a import gap
 
 SETS = {
@@ -22,45 +23,38 @@ SETS = {
 }
 
 
-def trajectories(runs: Runs, folder: Path) -> list[Path]:
+@of_each("salience", "trajectories")
+def trajectories(runs: Runs, rows: StudyRows) -> Drawn | None:
     """Accuracy on held-out facts while tuning, and beside it the gap: the window in which lesser-known rows hurt."""
-    paths: list[Path] = []
-    for rows in runs.of("salience"):
-        curves = {
-            name: found
-            for name in SETS
-            if (found := progress(rows, Cell("accuracy", name, split="dev"))) is not None
-        }
-        if not {"best", "lesser"} <= set(curves) or len(curves["best"]) != len(curves["lesser"]):
-            continue
-        table: Rows = []
-        with canvas(TEXT_WIDTH, 2.7, ncols=2, gridspec_kw={"width_ratios": (5, 4)}) as (figure, panels):
-            left, right = panels
-            for i, (name, found) in enumerate(curves.items()):
-                table += [one | {"panel": "accuracy"} for one in line(left, GRID, found, i, SETS[name])]
-            left.set_ylabel("accuracy on held-out facts")
-            left.set_ylim(bottom=0)
-            left.legend(loc="lower left", ncols=2)
-            right.axhline(0, color=INK, linewidth=0.8)
-            apart = 100 * (curves["best"] - curves["lesser"])
-            table += [
-                one | {"panel": "gap"} for one in line(right, GRID, apart, 0, "best minus lesser known")
-            ]
-            stops = {"early stop": gap(), "end": gap(stop="end")}
-            tested = {name: test for name, one in stops.items() if (test := effect(rows, one))}
-            for i, (name, one) in enumerate(tested.items(), 1):
-                x = 1.0 if name == "end" else _usual_stop(curves["best"])
-                label = f"test facts, {name}"
-                table += points(right, [x], [one], i, label, joined=False, scale=100, panel="gap")
-            right.set_ylabel("best minus lesser known (points)")
-            right.legend(loc="best")
-            for axes in panels:
-                axes.set_xlabel("share of the fine-tuning")
-                axes.set_xlim(-0.02, 1.03)
-            head(figure, runs.title("A1", rows, "Tuning on halves by exposure"))
-            note(figure, about(rows, "curves: facts for choosing the early stop, paired within seed"))
-            paths += keep(figure, folder, runs, "trajectories", rows, table)
-    return paths
+    curves = {
+        name: found
+        for name in SETS
+        if (found := progress(rows, Cell("accuracy", name, split="dev"))) is not None
+    }
+    if not {"best", "lesser"} <= set(curves) or len(curves["best"]) != len(curves["lesser"]):
+        return None
+    table: Rows = []
+    figure, (left, right) = canvas(TEXT_WIDTH, 2.9, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
+    for i, (name, found) in enumerate(curves.items()):
+        table += [one | {"panel": "accuracy"} for one in line(left, GRID, found, i, SETS[name])]
+    left.set_ylabel("accuracy on held-out facts")
+    left.set_ylim(bottom=0)
+    right.axhline(0, color=INK, linewidth=0.8)
+    apart = 100 * (curves["best"] - curves["lesser"])
+    table += [one | {"panel": "gap"} for one in line(right, GRID, apart, 0, "best minus lesser known")]
+    stops = {"early stop": gap(), "end": gap(stop="end")}
+    tested = {name: test for name, one in stops.items() if (test := effect(rows, one))}
+    for i, (name, one) in enumerate(tested.items(), len(SETS)):
+        x = 1.0 if name == "end" else _usual_stop(curves["best"])
+        table += points(right, [x], [one], i, f"test facts, {name}", joined=False, scale=100, panel="gap")
+    right.set_ylabel("best minus lesser\nknown (points)")
+    for axes in (left, right):
+        axes.set_xlabel("share of the fine-tuning")
+        axes.set_xlim(-0.02, 1.03)
+    head(figure, runs.title("A1", rows, "Tuning on halves by exposure"))
+    told = about(rows, "curves: facts for choosing the early stop, paired within seed")
+    below(figure, told, [*handles(left), *handles(right)[1:]], ncols=3)
+    return figure, table
 
 
 def _usual_stop(curves: Array) -> float:
@@ -69,50 +63,41 @@ def _usual_stop(curves: Array) -> float:
     return float(GRID[int(np.argmax(middle))])
 
 
-def mechanism(runs: Runs, folder: Path) -> list[Path]:
+@of_each("salience", "mechanism")
+def mechanism(runs: Runs, rows: StudyRows) -> Drawn | None:
     """A4, X3: where networks look, and whose parts repair the lesser-known arm."""
-    paths: list[Path] = []
-    for rows in runs.of("salience"):
-        prompt = "own" if mean(rows, Cell("attention_subject", "none", arm="base", prompt="own")) else "zero"
-        looks = {
-            "untuned": Cell("attention_subject", "none", arm="base", prompt=prompt),
-            "after best\nknown rows": Cell("attention_subject", "best", "early", prompt=prompt),
-            "after lesser\nknown rows": Cell("attention_subject", "lesser", "early", prompt=prompt),
-        }
-        lesser = Cell("accuracy", "lesser")
-        repairs = {
-            "lesser known\nrows": lesser,
-            "with the best\narm's attention": lesser.at(arm="patch:attention:best"),
-            "with the best\narm's values": lesser.at(arm="patch:values:best"),
-            "best known\nrows": Cell("accuracy", "best"),
-        }
-        found = [{label: mean(rows, cell) for label, cell in cells.items()} for cells in (looks, repairs)]
-        if any(one is None for part in found for one in part.values()):
-            continue
-        table: Rows = []
-        with canvas(TEXT_WIDTH, 2.6, ncols=2, gridspec_kw={"width_ratios": (3, 4)}) as (figure, panels):
-            for axes, part in zip(panels, found, strict=True):
-                values = [one for one in part.values() if one]
-                axes.errorbar(
-                    range(len(values)),
-                    [one.mean for one in values],
-                    np.transpose([reach(one) for one in values]),
-                    fmt="o",
-                    color=COLOURS[0],
-                    capsize=2,
-                )
-                axes.set_xticks(range(len(values)), list(part))
-                axes.set_xlim(-0.5, len(values) - 0.5)
-                axes.set_ylim(0, 1.05 * max(one.mean + reach(one)[1] for one in values))
-                axes.grid(axis="x", visible=False)
-                table += [row(" ".join(label.split()), "", one) for label, one in part.items() if one]
-            panels[0].set_ylabel("attention on the subject")
-            panels[1].set_ylabel("accuracy on held-out facts")
-            panels[0].set_title(f"Where networks look\n{runs.answer('A4', rows)}")
-            panels[1].set_title(f"Whose parts repair the harm\n{runs.answer('X3', rows)}")
-            note(figure, about(rows, "left: early stop, right: end"))
-            paths += keep(figure, folder, runs, "mechanism", rows, table)
-    return paths
+    prompt = "own" if mean(rows, Cell("attention_subject", "none", arm="base", prompt="own")) else "zero"
+    looks = {
+        "untuned": Cell("attention_subject", "none", arm="base", prompt=prompt),
+        "after best\nknown rows": Cell("attention_subject", "best", "early", prompt=prompt),
+        "after lesser\nknown rows": Cell("attention_subject", "lesser", "early", prompt=prompt),
+    }
+    lesser = Cell("accuracy", "lesser")
+    repairs = {
+        "lesser known\nrows": lesser,
+        "with the best\narm's attention": lesser.at(arm="patch:attention:best"),
+        "with the best\narm's values": lesser.at(arm="patch:values:best"),
+        "best known\nrows": Cell("accuracy", "best"),
+    }
+    found = [{label: mean(rows, cell) for label, cell in cells.items()} for cells in (looks, repairs)]
+    if any(one is None for part in found for one in part.values()):
+        return None
+    table: Rows = []
+    figure, panels = canvas(TEXT_WIDTH, 2.6, ncols=2, gridspec_kw={"width_ratios": (3, 4)})
+    for axes, part, what in zip(panels, found, ("attention on the subject", "accuracy"), strict=True):
+        values, names = [one for one in part.values() if one], [" ".join(label.split()) for label in part]
+        table += points(axes, range(len(values)), values, 0, "", joined=False, names=names, series=what)
+        places(axes, list(part))
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        axes.set_ylim(0, 1.05 * max(one.mean + reach(one)[1] for one in values))
+    panels[0].set_ylabel("attention on the subject")
+    panels[1].set_ylabel("accuracy on held-out facts")
+    for axes, said, claim in zip(
+        panels, ("Where networks look", "Whose parts repair the harm"), ("A4", "X3"), strict=True
+    ):
+        axes.set_title("\n".join(filter(None, (said, runs.answer(claim, rows)))))
+    note(figure, about(rows, "left: early stop, right: end"))
+    return figure, table
 
 
 BEST, LESSER = Cell("accuracy", "best"), Cell("accuracy", "lesser")
@@ -136,36 +121,34 @@ SWAPS: Mapping[str, Mapping[str, Contrast]] = {
 }
 
 
-def patching(runs: Runs, folder: Path) -> list[Path]:
+@of_each("salience", "patching")
+def patching(runs: Runs, rows: StudyRows) -> Drawn | None:
     """A6, X3: what each part of the other arm repairs or breaks, and the gap with one part tuned alone."""
-    paths: list[Path] = []
-    for rows in runs.of("salience"):
-        found = {
-            (group, name): one
-            for group, contrasts in SWAPS.items()
-            for name, contrast in contrasts.items()
-            if (one := effect(rows, contrast)) is not None
-        }
-        groups = [group for group in SWAPS if any(key[0] == group for key in found)]
-        if len(groups) < 2 or "for scale" not in groups:
-            continue
-        table: Rows = []
-        with canvas(TEXT_WIDTH, 0.24 * (len(found) + len(groups)) + 1.0) as (figure, axes):
-            axes.axvline(0, color=INK, linewidth=0.8)
-            y, ticks, labels = 0.0, [], []
-            for i, group in enumerate(groups):
-                own = {name: one for (of, name), one in found.items() if of == group}
-                place = [y + 1 + k for k in range(len(own))]
-                table += sideways(axes, place, list(own.values()), i, group, list(own))
-                ticks += place
-                labels += list(own)
-                y += len(own) + 0.7
-            axes.set_yticks(ticks, labels)
-            axes.set_ylim(y + 0.6, 0.3)
-            axes.tick_params(axis="y", length=0)
-            axes.set_xlabel("change of accuracy on held-out facts (points)")
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-            head(figure, runs.title("X3", rows, "What the other arm's parts repair and break"))
-            note(figure, about(rows, "end of tuning, paired within seed"))
-            paths += keep(figure, folder, runs, "patching", rows, table)
-    return paths
+    found = {
+        (group, name): one
+        for group, contrasts in SWAPS.items()
+        for name, contrast in contrasts.items()
+        if (one := effect(rows, contrast)) is not None
+    }
+    groups = [group for group in SWAPS if any(key[0] == group for key in found)]
+    if len(groups) < 2 or "for scale" not in groups:
+        return None
+    table: Rows = []
+    figure, axes = canvas(TEXT_WIDTH, 0.24 * (len(found) + len(groups)) + 1.0)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    y, ticks, labels = 0.0, [], []
+    for i, group in enumerate(groups):
+        own = {name: one for (of, name), one in found.items() if of == group}
+        place = [y + 1 + k for k in range(len(own))]
+        table += sideways(axes, place, list(own.values()), i, group, list(own))
+        ticks += place
+        labels += list(own)
+        y += len(own) + 0.7
+    axes.set_yticks(ticks, labels)
+    axes.set_ylim(y - 0.1, 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("change of accuracy on held-out facts (points)")
+    beside(axes)
+    head(figure, runs.title("X3", rows, "What the other arm's parts repair and break"))
+    note(figure, about(rows, "end of tuning, paired within seed"))
+    return figure, table

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from figures.columns import write_columns
-from figures.drawing import head, note
 from figures.errors import FiguresError
 from figures.runs import slug
-from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, save
+from figures.sheets import columns_of, head, kept, note
+from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, house
 
 FORMAT = "nameblind graph 1"
 BEFORE = ("base", "own")  # in words that the untuned network has read
@@ -115,7 +114,8 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
     panels = found.panels()
     place, hubs = _places(found.edges)
     order = tuple(panels)
-    with canvas(TEXT_WIDTH, 4.9, nrows=2, ncols=3) as (figure, grid):
+    with house():
+        figure, grid = canvas(TEXT_WIDTH, 4.9, nrows=2, ncols=3)
         spots = [grid[0, 0], grid[0, 1], grid[0, 2], grid[1, 1], grid[1, 2]]
         for axes, title in zip(spots, order, strict=True):
             _graph(axes, found, panels[title], place, hubs)
@@ -140,13 +140,9 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
         if names is not None:
             names[name] = names.get(name, 0) + 1
             name += f"-{names[name]}" if names[name] > 1 else ""
-        paths = save(figure, folder, name)
-    table = [(title, *edge, panels[title][edge[0]]) for title in order for edge in found.edges]
-    heads = ("panel", "fact", "subject", "answer", "edge")
-    columns = {
-        key: np.array(column, object) for key, column in zip(heads, zip(*table, strict=True), strict=True)
-    }
-    return [*paths, write_columns(folder / f"{name}.csv", columns)]
+        table = [(title, *edge, panels[title][edge[0]]) for title in order for edge in found.edges]
+        columns = columns_of(("panel", "fact", "subject", "answer", "edge"), table)
+        return kept(figure, {name: columns}, folder, name)
 
 
 def _plain(text: str) -> str:

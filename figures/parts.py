@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import MEANS, Rows, head, keep_as
+from figures.drawing import MEANS, Rows, columns, seeds_said
 from figures.runs import Runs
-from figures.style import COLOURS, INK, MARKERS, QUIET, TEXT_WIDTH, canvas
+from figures.sheets import below, head, kept, signs, stroke
+from figures.style import COLOURS, INK, MARKERS, QUIET, TEXT_WIDTH, canvas, house
 from theory.claims import PartVerdict, Verdict
 
 SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
@@ -28,21 +29,22 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
     groups = [[(one, part) for one, part in cells if part.part.unit == unit] for unit in units]
     heights = [len(_names(group)) for group in groups]
     table: Rows = []
-    with canvas(
-        TEXT_WIDTH,
-        0.38 * sum(heights) + 0.42 * len(groups) + 0.7,
-        nrows=len(groups),
-        squeeze=False,
-        gridspec_kw={"height_ratios": heights},
-    ) as (figure, grid):
+    with house():
+        figure, grid = canvas(
+            TEXT_WIDTH,
+            0.38 * sum(heights) + 0.42 * len(groups) + 0.7,
+            nrows=len(groups),
+            squeeze=False,
+            gridspec_kw={"height_ratios": heights},
+        )
         for axes, group in zip(grid[:, 0], groups, strict=True):
             table += _panel(axes, group, labs)
         head(figure, _title(cells[0][0], verdicts))
-        seeds = sorted({part.seeds for _, part in cells})
-        counted = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        words = f"{counted} seeds, {MEANS}; thick bars: the null that a part is held against"
+        seeds = seeds_said(part.seeds for _, part in cells)
+        words = f"{seeds}, {MEANS}; thick bars: the null that a part is held against"
         _legend(figure, labs, any(part.part.published for _, part in cells), words)
-        return keep_as(figure, folder, f"parts-{claim}", table)
+        name = f"parts-{claim}"
+        return kept(figure, {name: columns(table)}, folder, name)
 
 
 def _drawable(part: PartVerdict) -> bool:
@@ -116,26 +118,9 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
 
 
 def _legend(figure: Any, labs: Sequence[tuple[str, str]], paper: bool, words: str) -> None:
-    from matplotlib.lines import Line2D
-
     several = len({lab for lab, _ in labs}) < len(labs)
     entries = [
-        Line2D(
-            [], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=4.5,
-            label=f"{lab} {run}" if several else lab,
-        )
+        stroke(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], f"{lab} {run}" if several else lab)
         for i, (lab, run) in enumerate(labs)
-    ]  # fmt: skip
-    for label, marker, face in (
-        ("supports", "o", INK),
-        ("open or reported", "o", "white"),
-        ("opposes", "X", INK),
-    ):
-        entries.append(
-            Line2D([], [], color=INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
-        )
-    if paper:
-        entries.append(Line2D([], [], color=QUIET, alpha=0.6, linewidth=5, label="the paper's number"))
-    figure.legend(
-        handles=entries, loc="outside lower center", ncols=4, title=words, title_fontproperties={"size": 7}
-    ).get_title().set_color(QUIET)
+    ]
+    below(figure, words, [*entries, *signs("supports", "open or reported", "opposes", paper=paper)])

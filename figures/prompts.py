@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figures.drawing import Rows, about, head, keep, note, points
+from figures.drawing import Drawn, Picture, Rows, about, of_each, places, points
 from figures.runs import Runs, effect, mean
+from figures.sheets import beside, head, note
 from figures.style import INK, TEXT_WIDTH, canvas
 from theory.claims import Cell
 from theory.claims.estimators import Contrast, level
+from theory.claims.evidence import StudyRows
 from theory.claims.paper_b import KNOWN, UNKNOWN, gap
 from theory.intervals import Interval
 
@@ -28,80 +30,84 @@ PROMPTS = {
 STOPS = {"early": "early stop", "end": "end"}
 
 
-def prompt_gaps(runs: Runs, folder: Path) -> list[Path]:
+@of_each("prompts", "prompts")
+def prompt_gaps(runs: Runs, rows: StudyRows) -> Drawn | None:
     """The gap under every prompt, early and converged, and below it the accuracies that it is the difference of."""
-    paths: list[Path] = []
-    for rows in runs.of("prompts"):
-        found: dict[str, dict[str, Interval]] = {
-            stop: {name: one for name in PROMPTS if (one := effect(rows, gap(stop=stop, prompt=name)))}
+    found: dict[str, dict[str, Interval]] = {
+        stop: {name: one for name in PROMPTS if (one := effect(rows, gap(stop=stop, prompt=name)))}
+        for stop in STOPS
+    }
+    names = [name for name in PROMPTS if name in found["end"]]
+    if len(names) < 2:
+        return None
+    table: Rows = []
+    figure, (above, under) = canvas(TEXT_WIDTH, 4.2, nrows=2, sharex=True)
+    above.axhline(0, color=INK, linewidth=0.8)
+    for i, (stop, said) in enumerate(STOPS.items()):
+        here = [name for name in names if name in found[stop]]
+        place = [names.index(name) + 0.24 * (i - 0.5) for name in here]
+        table += points(
+            above, place, [found[stop][name] for name in here], i, said,
+            joined=False, scale=100, names=here, panel="gap",
+        )  # fmt: skip
+    arms = {"known rows": KNOWN, "unknown rows": UNKNOWN, "untuned": KNOWN.at(trained_on="none", arm="base")}
+    for i, (said, cell) in enumerate(arms.items()):
+        seen = {name: one for name in names if (one := mean(rows, cell.at(prompt=name)))}
+        place = [names.index(name) + 0.2 * (i - 1) for name in seen]
+        table += points(
+            under, place, list(seen.values()), i + 2, said,
+            joined=False, scale=100, names=list(seen), panel="accuracy",
+        )  # fmt: skip
+    above.set_ylabel("known minus unknown\n(points)")
+    under.set_ylabel("accuracy at the end (%)")
+    under.set_ylim(bottom=0)
+    for axes in (above, under):
+        places(axes, [PROMPTS[name] for name in names], turned=True)
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        beside(axes)
+    told = "; ".join(filter(None, (runs.answer(claim, rows) for claim in ("B1", "B3", "B4"))))
+    head(figure, "The gap of known over unknown rows by prompt" + (f"\n({told})" if told else ""))
+    note(figure, about(rows, "held-out facts"))
+    return figure, table
+
+
+def _similarity(study: str, claim: str) -> Picture:
+    """The gap by quarter of similarity to the training rows, early and converged."""
+
+    @of_each(study, f"similarity-{study}")
+    def picture(runs: Runs, rows: StudyRows) -> Drawn | None:
+        found = {
+            stop: [one for quarter in QUARTERS if (one := effect(rows, _near(quarter, stop)))]
             for stop in STOPS
         }
-        names = [name for name in PROMPTS if name in found["end"]]
-        if len(names) < 2:
-            continue
+        if len(found["end"]) < len(QUARTERS):
+            return None
         table: Rows = []
-        with canvas(TEXT_WIDTH, 4.2, nrows=2, sharex=True) as (figure, (above, below)):
-            above.axhline(0, color=INK, linewidth=0.8)
-            for i, (stop, said) in enumerate(STOPS.items()):
-                here = [name for name in names if name in found[stop]]
-                place = [names.index(name) + 0.24 * (i - 0.5) for name in here]
-                table += points(
-                    above, place, [found[stop][name] for name in here], i, said,
-                    joined=False, scale=100, names=here, panel="gap",
-                )  # fmt: skip
-            arms = {"known rows": KNOWN, "unknown rows": UNKNOWN}
-            arms["untuned"] = KNOWN.at(trained_on="none", arm="base")
-            for i, (said, cell) in enumerate(arms.items()):
-                seen = {name: one for name in names if (one := mean(rows, cell.at(prompt=name)))}
-                place = [names.index(name) + 0.2 * (i - 1) for name in seen]
-                table += points(
-                    below, place, list(seen.values()), i + 2, said,
-                    joined=False, scale=100, names=list(seen), panel="accuracy",
-                )  # fmt: skip
-            above.set_ylabel("known minus unknown\n(points)")
-            below.set_ylabel("accuracy at the end (%)")
-            below.set_ylim(bottom=0)
-            for axes in (above, below):
-                axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-                axes.set_xlim(-0.6, len(names) - 0.4)
-            below.set_xticks(range(len(names)), [PROMPTS[name] for name in names], rotation=40, ha="right")
-            below.tick_params(axis="x", labelsize=6.5)
-            said = f"{runs.answer('B1', rows)}; {runs.answer('B3', rows)}; {runs.answer('B4', rows)}"
-            head(figure, f"The gap of known over unknown rows by prompt\n({said})")
-            note(figure, about(rows, "held-out facts"))
-            paths += keep(figure, folder, runs, "prompts", rows, table)
-    return paths
+        figure, axes = canvas(TEXT_WIDTH, 2.5)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        for i, (stop, said) in enumerate(STOPS.items()):
+            if len(found[stop]) == len(QUARTERS):
+                place = [k + 0.05 * (i - 0.5) for k in range(len(QUARTERS))]
+                table += points(axes, place, found[stop], i, said, scale=100, names=QUARTERS)
+        places(axes, ["1\nfarthest", "2", "3", "4\nnearest"])
+        axes.set_xlim(-0.4, len(QUARTERS) - 0.6)
+        axes.set_xlabel("quarter by similarity to the training rows")
+        axes.set_ylabel("known minus unknown (points)")
+        axes.set_title(runs.title(claim, rows, "The gap by similarity to the training rows"))
+        beside(axes)
+        note(figure, about(rows, "all held-out facts"))
+        return figure, table
+
+    return picture
+
+
+QUARTERS = (1, 2, 3, 4)
+BY_SIMILARITY = (_similarity("prompts", "B2"), _similarity("crosstests", "X5"))
 
 
 def similarity(runs: Runs, folder: Path) -> list[Path]:
-    """The gap by quarter of similarity to the training rows, early and converged."""
-    paths: list[Path] = []
-    for study, claim in (("prompts", "B2"), ("crosstests", "X5")):
-        for rows in runs.of(study):
-            curves = {stop: [_near(i, stop) for i in range(1, 5)] for stop in STOPS}
-            drawn = {
-                stop: [one for contrast in parts if (one := effect(rows, contrast))]
-                for stop, parts in curves.items()
-            }
-            if len(drawn["end"]) < 4:
-                continue
-            table: Rows = []
-            with canvas(TEXT_WIDTH, 2.5) as (figure, axes):
-                axes.axhline(0, color=INK, linewidth=0.8)
-                for i, (stop, said) in enumerate(STOPS.items()):
-                    if len(drawn[stop]) == 4:
-                        place = [k + 0.05 * (i - 0.5) for k in range(1, 5)]
-                        table += points(axes, place, drawn[stop], i, said, scale=100, names=(1, 2, 3, 4))
-                axes.set_xticks(range(1, 5), ["1\nfarthest", "2", "3", "4\nnearest"])
-                axes.set_xlim(0.6, 4.4)
-                axes.grid(axis="x", visible=False)
-                axes.set_xlabel("quarter by similarity to the training rows")
-                axes.set_ylabel("known minus unknown (points)")
-                axes.set_title(runs.title(claim, rows, "The gap by similarity to the training rows"))
-                axes.legend(loc="best")
-                note(figure, about(rows, "all held-out facts"))
-                paths += keep(figure, folder, runs, f"similarity-{study}", rows, table)
-    return paths
+    """Both studies that ask by similarity."""
+    return [path for picture in BY_SIMILARITY for path in picture(runs, folder)]
 
 
 def _near(quarter: int, stop: str) -> Contrast:
@@ -116,32 +122,28 @@ EDGES = {
 }
 
 
-def edges(runs: Runs, folder: Path) -> list[Path]:
+@of_each("prompts", "edges")
+def edges(runs: Runs, rows: StudyRows) -> Drawn | None:
     """B5, K1, K2: the gap in extractable edges without and with each prompt, as counted and as the theory has it."""
-    paths: list[Path] = []
-    for rows in runs.of("prompts"):
-        found = {
-            (metric, name): one
-            for metric in EDGES
-            for name in PROMPTS
-            if (one := effect(rows, level(Cell(metric, "across", prompt=name))))
-        }
-        names = [name for name in PROMPTS if all((metric, name) in found for metric in EDGES)]
-        if not names:
-            continue
-        table: Rows = []
-        with canvas(TEXT_WIDTH, 3.0) as (figure, axes):
-            axes.axhline(0, color=INK, linewidth=0.8)
-            for i, (metric, said) in enumerate(EDGES.items()):
-                place = [k + 0.18 * (i - 1.5) for k in range(len(names))]
-                values = [found[metric, name] for name in names]
-                table += points(axes, place, values, i, said, joined=False, scale=100, names=names)
-            axes.set_xticks(range(len(names)), [PROMPTS[name] for name in names], rotation=40, ha="right")
-            axes.tick_params(axis="x", labelsize=6.5)
-            axes.grid(axis="x", visible=False)
-            axes.set_ylabel("gap (% of the edges)")
-            head(figure, runs.title("B5", rows, "The gap counted in extractable edges"))
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-            note(figure, about(rows, "end of tuning"))
-            paths += keep(figure, folder, runs, "edges", rows, table)
-    return paths
+    found = {
+        (metric, name): one
+        for metric in EDGES
+        for name in PROMPTS
+        if (one := effect(rows, level(Cell(metric, "across", prompt=name))))
+    }
+    names = [name for name in PROMPTS if all((metric, name) in found for metric in EDGES)]
+    if not names:
+        return None
+    table: Rows = []
+    figure, axes = canvas(TEXT_WIDTH, 3.0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for i, (metric, said) in enumerate(EDGES.items()):
+        place = [k + 0.18 * (i - 1.5) for k in range(len(names))]
+        values = [found[metric, name] for name in names]
+        table += points(axes, place, values, i, said, joined=False, scale=100, names=names)
+    places(axes, [PROMPTS[name] for name in names], turned=True)
+    axes.set_ylabel("gap (% of the edges)")
+    head(figure, runs.title("B5", rows, "The gap counted in extractable edges"))
+    beside(axes)
+    note(figure, about(rows, "end of tuning"))
+    return figure, table

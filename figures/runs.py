@@ -50,17 +50,16 @@ class Runs:
         return None
 
     def answer(self, claim: str, rows: StudyRows) -> str:
-        """The claim with its verdict, for a panel's second line."""
+        """The claim with its verdict, for a panel's second line; empty where rows are missing."""
         verdict = self.verdict(claim, rows)
-        return f"{claim}: {verdict.answer}" if verdict else ""
+        return f"{claim}: {verdict.answer}" if verdict and verdict.answer != "missing" else ""
 
     def title(self, claim: str, rows: StudyRows, plain: str) -> str:
         """The claim's words if it is reproduced here, that it is contradicted if so, else `plain`."""
         verdict = self.verdict(claim, rows)
         if verdict is None or verdict.answer not in ("reproduced", "contradicted"):
-            return (
-                f"{plain} ({claim}: {verdict.answer})" if verdict and verdict.answer != "missing" else plain
-            )
+            said = self.answer(claim, rows)
+            return f"{plain} ({said})" if said else plain
         said = verdict.claim.title
         said = said[0].upper() + said[1:]
         return f"{said} ({claim})" if verdict.answer == "reproduced" else f"Not found: {said} ({claim})"

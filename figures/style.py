@@ -57,16 +57,22 @@ _RC: Any = {
 
 
 @contextmanager
-def canvas(width: float = TEXT_WIDTH, height: float = 2.4, **grid: Any) -> Iterator[tuple[Figure, Any]]:
-    """A figure and its axes in the house style, drawn without a screen and without touching global state."""
+def house() -> Iterator[None]:
+    """The house style for all that is drawn and saved inside, without touching global state."""
     import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def canvas(width: float = TEXT_WIDTH, height: float = 2.4, **grid: Any) -> tuple[Figure, Any]:
+    """A figure and its axes, drawn without a screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        yield figure, figure.subplots(**grid)
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(**grid)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.columns import Columns, read_columns, where, write_columns
-from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas, save
+from figures.columns import Columns, read_columns, where
+from figures.sheets import Sheet, below, beside, from_data, handles, head, note
+from figures.style import COLOURS, INK, LINES, MARKERS, TEXT_WIDTH, canvas
 from theory.attention import push
 from theory.thresholds import optimal_salience, threshold
 
@@ -21,7 +22,8 @@ def draw_all(data: Path, folder: Path) -> list[Path]:
     return [path for draw in PICTURES.values() for path in draw(data, folder)]
 
 
-def hump(data: Path, folder: Path) -> list[Path]:
+@from_data("hump")
+def hump(data: Path) -> Sheet:
     """T2 and T6: the pull of one fact on attention against its salience, for generic and rare right answers."""
     answers, alpha = 10, 0.5
     v_r = 1.5 * np.log(1.0 / np.arange(1, answers + 1))
@@ -30,26 +32,28 @@ def hump(data: Path, folder: Path) -> list[Path]:
     sigma = np.linspace(0.0, 14.0, 281)
     v_s = sigma[:, None, None] * np.eye(answers)[ranks - 1]
     pull = alpha * (1 - alpha) * push(0.0, v_s, v_r, ranks - 1)
-    with canvas(TEXT_WIDTH, 2.5) as (figure, axes):
-        axes.axhline(0, color=INK, linewidth=0.8)
-        for i, rank in enumerate(ranks):
-            label = f"answer ranked {rank} of {answers}: threshold (square) {tau[i]:.2f}, peak (dot) {best[i]:.2f}"
-            axes.plot(sigma, pull[:, i], color=COLOURS[i], linestyle=LINES[i], label=label)
-            height = np.interp(best[i], sigma, pull[:, i])
-            axes.plot(best[i], height, "o", color=COLOURS[i])
-            if tau[i] >= 0:
-                axes.plot(tau[i], 0, "s", color=COLOURS[i])
-        axes.set_xlabel("salience of the fact, $\\sigma$ (nats)")
-        axes.set_ylabel("pull of attention\nonto the subject, $-dL/du$")
-        axes.set_title("Generic answers can push attention off the subject; every pull peaks and fades")
-        axes.legend(loc="lower right")
-        axes.set_xlim(0, 14)
-        paths = save(figure, folder, "hump")
+    figure, axes = canvas(TEXT_WIDTH, 2.5)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for i, rank in enumerate(ranks):
+        threshold_at = f"threshold {tau[i]:.2f}" if tau[i] >= 0 else "threshold below 0"
+        label = f"rank {rank} of {answers}:\n{threshold_at},\npeak {best[i]:.2f}"
+        axes.plot(sigma, pull[:, i], color=COLOURS[i], linestyle=LINES[i], label=label)
+        height = np.interp(best[i], sigma, pull[:, i])
+        axes.plot(best[i], height, "o", color=COLOURS[i])
+        if tau[i] >= 0:
+            axes.plot(tau[i], 0, "s", color=COLOURS[i])
+    axes.set_xlabel("salience of the fact, $\\sigma$ (nats)")
+    axes.set_ylabel("pull of attention\nonto the subject, $-dL/du$")
+    axes.set_title("Generic answers can push attention off the subject; every pull peaks and fades")
+    axes.set_xlim(0, 14)
+    beside(axes, title="right answer")
+    note(figure, f"closed form, attention {alpha:g}; squares: thresholds, dots: peaks (nats)")
     columns = {"sigma": sigma} | {f"pull_rank_{rank}": pull[:, i] for i, rank in enumerate(ranks)}
-    return [*paths, write_columns(folder / "hump.csv", columns)]
+    return figure, {"hump": columns}
 
 
-def window(data: Path, folder: Path) -> list[Path]:
+@from_data("window")
+def window(data: Path) -> Sheet:
     """The one-layer model, trained: when the gap between best-known and lesser-known sets opens and reverses."""
     needed = ("variant", "trained_on", "stratum", "metric", "step", *INTERVAL)
     table = where(read_columns(data / "window.csv", needed), trained_on="best-lesser")
@@ -60,29 +64,24 @@ def window(data: Path, folder: Path) -> list[Path]:
         "adam, attention only": "Adam, attention only",
         "sgd": "plain SGD, all weights",
     }
-    with canvas(TEXT_WIDTH, 2.6, ncols=2) as (figure, (left, right)):
-        for panel, rows in ((left, accuracy), (right, attention)):
-            panel.axhline(0, color=INK, linewidth=0.8)
-            for i, (variant, label) in enumerate(kinds.items()):
-                _band(panel, where(rows, variant=variant), i, label)
-            panel.set_xlabel("fine-tuning steps")
-        left.set_ylabel("best- minus lesser-known\n(points)")
-        left.set_title(_reversal(where(accuracy, variant="adam")))
-        right.set_title("Attention on held-out subjects")
-        left.legend(loc="best")
-        seeds = int(np.nanmin(accuracy["n"]))
-        figure.supxlabel(
-            f"known held-out facts; mean and 95% interval over {seeds} seeds", fontsize=7, color=QUIET
-        )
-        paths = save(figure, folder, "window")
+    figure, (left, right) = canvas(TEXT_WIDTH, 2.8, ncols=2)
+    for panel, rows in ((left, accuracy), (right, attention)):
+        panel.axhline(0, color=INK, linewidth=0.8)
+        for i, (variant, label) in enumerate(kinds.items()):
+            _band(panel, where(rows, variant=variant), i, label)
+        panel.set_xlabel("fine-tuning steps")
+    left.set_ylabel("best- minus lesser-known (points)")
+    right.set_ylabel("the same of attention (points)")
+    left.set_title(_reversal(where(accuracy, variant="adam")))
+    right.set_title("Attention on held-out subjects")
+    seeds = int(np.nanmin(accuracy["n"]))
+    told = f"known held-out facts; mean and 95% interval over {seeds} seeds"
+    below(figure, told, handles(left))
     keep = np.isin(table["metric"], ["accuracy", "attention_subject"]) & np.isin(
         table["variant"], list(kinds)
     )
     keep &= table["stratum"] == "known"
-    return [
-        *paths,
-        write_columns(folder / "window.csv", {name: column[keep] for name, column in table.items()}),
-    ]
+    return figure, {"window": {name: column[keep] for name, column in table.items()}}
 
 
 def _reversal(rows: Columns) -> str:
@@ -102,7 +101,8 @@ def _band(panel, rows: Columns, i: int, label: str) -> None:  # type: ignore[no-
     panel.plot(step, mean, color=COLOURS[i], linestyle=LINES[i], marker="o", label=label)
 
 
-def prediction(data: Path, folder: Path) -> list[Path]:
+@from_data("prediction")
+def prediction(data: Path) -> Sheet:
     """The accuracy law: predicted against simulated accuracy over random configurations, by two predictors."""
     needed = ("noise", "accuracy", "accuracy_theory", "accuracy_measured_values")
     table = read_columns(data / "prediction_points.csv", needed)
@@ -113,140 +113,123 @@ def prediction(data: Path, folder: Path) -> list[Path]:
     }
     levels = np.unique(noise)
     shades = (COLOURS[0], COLOURS[4], COLOURS[5], COLOURS[1], COLOURS[3], COLOURS[2])
-    with canvas(TEXT_WIDTH, 2.9, ncols=2, sharey=True) as (figure, axes):
-        for panel, (name, title) in zip(axes, panels.items(), strict=True):
-            predicted = table[name]
-            panel.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
-            for level, shade, marker in zip(levels, shades, "oDsv^P", strict=False):
-                at = noise == level
-                label = f"value noise {level:g}"
-                panel.plot(
-                    predicted[at], simulated[at], marker, color=shade, alpha=0.7, markersize=3, label=label
-                )
-            panel.set_title(f"{title}: $R^2$ = {r_squared(simulated, predicted):.3f}")
-            panel.set_xlabel("predicted held-out accuracy (%)")
-            panel.set_aspect("equal")
-        axes[0].set_ylabel("simulated held-out accuracy (%)")
-        axes[0].legend(loc="upper left")
-        figure.supxlabel(
-            f"{len(simulated)} random configurations, one-layer model, SGD", fontsize=7, color=QUIET
-        )
-        paths = save(figure, folder, "prediction")
-    return [*paths, write_columns(folder / "prediction_points.csv", table)]
+    figure, axes = canvas(TEXT_WIDTH, 3.9, ncols=2, sharey=True)
+    for panel, (name, title) in zip(axes, panels.items(), strict=True):
+        predicted = table[name]
+        panel.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
+        for level, shade, marker in zip(levels, shades, "oDsv^P", strict=False):
+            at = noise == level
+            label = f"value noise {level:g}"
+            panel.plot(
+                predicted[at], simulated[at], marker, color=shade, alpha=0.7, markersize=3, label=label
+            )
+        panel.set_title(f"{title}: $R^2$ = {r_squared(simulated, predicted):.3f}")
+        panel.set_xlabel("predicted held-out accuracy (%)")
+        panel.set_aspect("equal")
+    axes[0].set_ylabel("simulated held-out accuracy (%)")
+    told = f"{len(simulated)} random configurations, one-layer model, SGD, one run each"
+    below(figure, told, handles(axes[0]), ncols=6)
+    return figure, {"prediction_points": table}
 
 
-def salience(data: Path, folder: Path) -> list[Path]:
+@from_data("salience")
+def salience(data: Path) -> Sheet:
     """P1 and what it leaves out: salience by frequency when relation values or attention are trained too."""
     needed = ("relations", "steps", "attention", "frequency", "law", *INTERVAL)
     table = read_columns(data / "salience_curve.csv", needed)
     kinds = list(dict.fromkeys(zip(table["relations"], table["steps"], table["attention"], strict=True)))
-    with canvas(TEXT_WIDTH, 3.4, nrows=2, ncols=3, sharex=True) as (figure, panels):
-        for axes, (relations, steps, attention) in zip(panels.ravel(), kinds, strict=False):
-            rows = where(table, relations=relations, steps=steps, attention=attention)
-            order = np.argsort(rows["frequency"])
-            f, mean, low, high, law = (
-                rows[name][order] for name in ("frequency", "mean", "low", "high", "law")
-            )
-            axes.fill_between(
-                f, np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean),
-                color=COLOURS[0], alpha=0.25, linewidth=0,
-            )  # fmt: skip
-            axes.plot(f, mean, color=COLOURS[0], label="measured")
-            axes.plot(f, law, color=COLOURS[1], linestyle="--", label="law of a lone fact")
-            axes.set_xscale("log")
-            several = "relation" if relations == 1 else "relations"
-            axes.set_title(
-                f"{int(relations)} {several}, {int(steps):,} steps\nattention {attention}",
-                fontweight="normal",
-                fontsize=7.5,
-            )
-        for axes in panels.ravel()[len(kinds) :]:
-            axes.set_axis_off()
-        panels[0, 0].legend(loc="upper left")
-        panels[0, 0].set_ylabel("salience (nats)")
-        panels[1, 0].set_ylabel("salience (nats)")
-        panels[1, 1].set_xlabel("frequency of the fact in pretraining")
-        figure.suptitle(
-            "Salience by frequency where relation values are trained too, beside the law (P1)",
-            x=0.01, ha="left", fontsize=8.5, fontweight="bold",
+    figure, panels = canvas(TEXT_WIDTH, 3.6, nrows=2, ncols=3, sharex=True)
+    for axes, (relations, steps, attention) in zip(panels.ravel(), kinds, strict=False):
+        rows = where(table, relations=relations, steps=steps, attention=attention)
+        order = np.argsort(rows["frequency"])
+        f, mean, low, high, law = (rows[name][order] for name in ("frequency", "mean", "low", "high", "law"))
+        axes.fill_between(
+            f, np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean),
+            color=COLOURS[0], alpha=0.25, linewidth=0,
         )  # fmt: skip
-        seeds = int(np.nanmin(table["n"]))
-        figure.supxlabel(
-            f"one-hot tables, full-batch descent; mean and 95% interval over {seeds} seeds",
-            fontsize=7,
-            color=QUIET,
+        axes.plot(f, mean, color=COLOURS[0], label="measured")
+        axes.plot(f, law, color=COLOURS[1], linestyle="--", label="law of a lone fact")
+        axes.set_xscale("log")
+        several = "relation" if relations == 1 else "relations"
+        axes.set_title(
+            f"{int(relations)} {several}, {int(steps):,} steps\nattention {attention}",
+            fontweight="normal",
+            fontsize=7.5,
         )
-        paths = save(figure, folder, "salience")
-    return [*paths, write_columns(folder / "salience.csv", table)]
+    for axes in panels.ravel()[len(kinds) :]:
+        axes.set_axis_off()
+    panels[0, 0].set_ylabel("salience (nats)")
+    panels[1, 0].set_ylabel("salience (nats)")
+    panels[1, 1].set_xlabel("frequency of the fact in pretraining")
+    head(figure, "Salience by frequency where relation values are trained too, beside the law (P1)")
+    seeds = int(np.nanmin(table["n"]))
+    told = f"one-hot tables, full-batch descent; mean and 95% interval over {seeds} seeds"
+    below(figure, told, handles(panels[0, 0]))
+    return figure, {"salience": table}
 
 
-def coverage(data: Path, folder: Path) -> list[Path]:
+@from_data("coverage")
+def coverage(data: Path) -> Sheet:
     """K5: the sampled gap of two tuned knowledge graphs against its closed form, with and without random prompts."""
     table = read_columns(data / "graph_gap.csv", ("dim", "theta", "rows", "prompt", "expected", *INTERVAL))
-    with canvas(TEXT_WIDTH, 2.9) as (figure, axes):
-        axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
-        fits = []
-        for i, prompt in enumerate(np.unique(table["prompt"])):
-            rows = where(table, prompt=prompt)
-            label = "no prompt" if prompt == 0 else f"prompt holds each edge with chance {prompt:g}"
-            reach = np.stack([rows["mean"] - rows["low"], rows["high"] - rows["mean"]])
-            axes.errorbar(
-                rows["expected"],
-                rows["mean"],
-                np.where(np.isfinite(reach), reach, 0.0),
-                fmt=MARKERS[i],
-                color=COLOURS[i],
-                elinewidth=0.7,
-                label=label,
-            )
-            fits.append(f"{r_squared(rows['mean'], rows['expected']):.4f}")
-        axes.set_xlabel("expected gap, closed form (% of the stored edges)")
-        axes.set_ylabel("sampled gap (% of the stored edges)")
-        axes.set_title("What tuning covers foretells the gap of two knowledge graphs (K5)")
-        axes.legend(loc="upper left")
-        seeds = int(np.nanmin(table["n"]))
-        figure.supxlabel(
-            f"$R^2$ = {' and '.join(fits)}; 20 graphs a seed, mean and 95% interval over {seeds} seeds",
-            fontsize=7,
-            color=QUIET,
+    figure, axes = canvas(TEXT_WIDTH, 2.9)
+    axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
+    fits = []
+    for i, prompt in enumerate(np.unique(table["prompt"])):
+        rows = where(table, prompt=prompt)
+        label = "no prompt" if prompt == 0 else f"prompt holds each edge with chance {prompt:g}"
+        reach = np.stack([rows["mean"] - rows["low"], rows["high"] - rows["mean"]])
+        axes.errorbar(
+            rows["expected"],
+            rows["mean"],
+            np.where(np.isfinite(reach), reach, 0.0),
+            fmt=MARKERS[i],
+            color=COLOURS[i],
+            elinewidth=0.7,
+            label=label,
         )
-        paths = save(figure, folder, "coverage")
-    return [*paths, write_columns(folder / "coverage.csv", table)]
+        fits.append(f"{r_squared(rows['mean'], rows['expected']):.4f}")
+    axes.set_xlabel("expected gap, closed form (% of the stored edges)")
+    axes.set_ylabel("sampled gap (% of the stored edges)")
+    axes.set_title("What tuning covers foretells the gap of two knowledge graphs (K5)")
+    seeds = int(np.nanmin(table["n"]))
+    told = f"20 graphs a seed, mean and 95% interval over {seeds} seeds"
+    below(figure, f"$R^2$ = {' and '.join(fits)}; {told}", handles(axes))
+    return figure, {"coverage": table}
 
 
-def monofact_bound(data: Path, folder: Path) -> list[Path]:
+@from_data("monofact-bound")
+def monofact_bound(data: Path) -> Sheet:
     """Good and Turing, Kalai and Vempala: what learners say wrongly against the bound by facts stated once."""
     needed = ("learner", "monofact", "hallucination", "bound", "miscalibration")
     table = read_columns(data / "monofact_curve.csv", needed)
-    with canvas(TEXT_WIDTH, 2.8, ncols=2) as (figure, (left, right)):
-        left.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
-        for i, learner in enumerate(np.unique(table["learner"])):
-            rows = where(table, learner=learner)
-            label = str(learner).replace("_", " ")
-            style = {"color": COLOURS[i % len(COLOURS)], "markersize": 2.4, "alpha": 0.5}
-            left.plot(rows["bound"], rows["hallucination"], MARKERS[i % 6], label=label, **style)
-            right.plot(rows["monofact"], rows["hallucination"], MARKERS[i % 6], **style)
-        left.set_xlabel("bound: share of facts stated\nonce, less miscalibration")
-        left.set_ylabel("share of what is said that is wrong")
-        right.set_xlabel("share of statements whose\nfact is stated once")
-        broken = int(np.sum(table["hallucination"] < table["bound"] - 1e-9))
-        title = (
-            f"{broken} samples err less than facts stated once, less miscalibration, allow"
-            if broken
-            else "Nobody errs less than facts stated once, less miscalibration, allow"
-        )
-        figure.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
-        legend = figure.legend(loc="outside right center", markerscale=1.6)
-        for handle in legend.legend_handles:
-            handle.set_alpha(1.0)  # type: ignore[union-attr]
-        seeds = len(np.unique(table["seed"])) if "seed" in table else 1
-        figure.supxlabel(
-            f"{len(table['learner']):,} samples of small worlds, {seeds} seeds; line: bound and truth are equal",
-            fontsize=7,
-            color=QUIET,
-        )
-        paths = save(figure, folder, "monofact-bound")
-    return [*paths, write_columns(folder / "monofact-bound.csv", table)]
+    figure, (left, right) = canvas(TEXT_WIDTH, 2.8, ncols=2)
+    left.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
+    for i, learner in enumerate(np.unique(table["learner"])):
+        rows = where(table, learner=learner)
+        label = str(learner).replace("_", " ")
+        style = {"color": COLOURS[i % len(COLOURS)], "markersize": 2.4, "alpha": 0.5}
+        left.plot(rows["bound"], rows["hallucination"], MARKERS[i % 6], label=label, **style)
+        right.plot(rows["monofact"], rows["hallucination"], MARKERS[i % 6], **style)
+    left.set_xlabel("bound: share of facts stated\nonce, less miscalibration")
+    left.set_ylabel("share of what is said that is wrong")
+    right.set_xlabel("share of statements whose\nfact is stated once")
+    broken = int(np.sum(table["hallucination"] < table["bound"] - 1e-9))
+    title = (
+        f"{broken} samples err less than facts stated once, less miscalibration, allow"
+        if broken
+        else "Nobody errs less than facts stated once, less miscalibration, allow"
+    )
+    head(figure, title)
+    legend = figure.legend(loc="outside right center", markerscale=1.6)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1.0)  # type: ignore[union-attr]
+    seeds = len(np.unique(table["seed"])) if "seed" in table else 1
+    note(
+        figure,
+        f"{len(table['learner']):,} samples of small worlds, {seeds} seeds; line: bound and truth are equal",
+    )
+    return figure, {"monofact-bound": table}
 
 
 def r_squared(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:

@@ -1,7 +1,7 @@
 """Every picture: nothing is clipped or overlaps, what is drawn stands in the CSV beside it, seeds are told."""
 
 import csv
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -155,3 +155,71 @@ def test_neighbouring_colours_differ_for_the_colour_blind_and_nothing_is_told_by
         for one, other in combinations(seen[:4], 2):
             assert np.abs(one - other).max() > 0.08
     assert len(set(LINES)) == len(set(MARKERS)) == len(set(HATCHES)) == len(COLOURS)
+
+
+def covered(figure):
+    """What legends lie on: kind and label of every line, band, bar, interval or word under one."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    legends = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
+    boxes = [one.get_window_extent(renderer).padded(-TOUCH) for one in legends]
+    return [
+        (type(artist).__name__, artist.get_label())
+        for axes in figure.axes
+        if axes.axison
+        for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.texts)
+        for box in boxes
+        if lies_in(artist, box, renderer)
+    ]
+
+
+def lies_in(artist, box, renderer):
+    from matplotlib.collections import Collection
+    from matplotlib.lines import Line2D
+    from matplotlib.path import Path
+
+    if isinstance(artist, Collection):
+        turn = artist.get_transform()
+        return any(turn.transform_path(path).intersects_bbox(box) for path in artist.get_paths())
+    if not isinstance(artist, Line2D):
+        return artist.get_window_extent(renderer).overlaps(box)
+    at = artist.get_transform().transform(np.column_stack(artist.get_data(orig=False)).astype(float))
+    at = at[np.isfinite(at).all(axis=1)]
+    wide = artist.get_markersize() / 2 * artist.figure.dpi / 72
+    marked = artist.get_marker() not in ("None", None, "", " ")
+    if marked and ((at > box.min - wide) & (at < box.max + wide)).all(axis=1).any():
+        return True
+    drawn = artist.get_linestyle() not in ("None", "", " ")
+    return drawn and any(Path([a, b]).intersects_bbox(box, filled=False) for a, b in pairwise(at))
+
+
+def test_no_legend_lies_on_what_is_drawn(drawings):
+    assert {name: under for name, one in drawings.items() if (under := covered(one.figure))} == {}
+
+
+@pytest.mark.parametrize(
+    ("draw", "seen"),
+    [
+        (lambda axes: axes.plot([0, 1], [0, 1]), True),
+        (lambda axes: axes.plot([0, 1], [0.1, 0.1]), False),
+        (lambda axes: axes.plot(0.5, 0.5, "o"), True),
+        (lambda axes: axes.plot(0.9, 0.5, "o"), False),
+        (lambda axes: axes.fill_between([0, 1], 0.0, 1.0), True),
+        (lambda axes: axes.fill_between([0, 1], 0.0, 0.1), False),
+        (lambda axes: axes.bar(0.5, 1.0, 0.2), True),
+        (lambda axes: axes.bar(0.5, 0.1, 0.2), False),
+        (lambda axes: axes.text(0.5, 0.5, "word", ha="center"), True),
+        (lambda axes: axes.errorbar([0.5], [0.1], [0.6]), True),
+    ],
+)
+def test_a_legend_over_a_line_a_band_a_bar_a_mark_or_a_word_is_seen(draw, seen):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3, 2))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    draw(axes)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend(handles=axes.plot([], [], label="what"), loc="center")
+    assert bool(covered(figure)) is seen

@@ -1,0 +1,116 @@
+"""A picture on paper: its title, its note, a legend where nothing is drawn, and the files that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from figures.columns import Columns, write_columns
+from figures.style import INK, QUIET, house, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Tables = Mapping[str, Columns]  # the numbers behind a picture by the name of their CSV file
+Sheet = tuple["Figure", Tables]
+
+
+def head(figure: Any, title: str) -> None:
+    """A title over several panels."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+
+
+def note(figure: Any, text: str) -> None:
+    """What is to be said under the picture: conditions, laboratory, seeds."""
+    figure.supxlabel(text, fontsize=7, color=QUIET)
+
+
+def beside(axes: Any, **more: Any) -> Any:
+    """A legend right of its panel."""
+    return axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title_fontsize=7, **more)
+
+
+def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> None:
+    """A note with a legend under it, below all panels; of handles with the same label the first one is kept."""
+    named: dict[str, Any] = {}
+    for handle in handles:
+        named.setdefault(handle.get_label(), handle)
+    legend = figure.legend(
+        named.values(), named, loc="outside lower center", ncols=ncols, title=text,
+        title_fontproperties={"size": 7},
+    )  # fmt: skip
+    legend.get_title().set_color(QUIET)
+    legend.get_title().set_multialignment("center")
+    for handle in legend.legend_handles:
+        if getattr(handle, "get_alpha", lambda: None)() is not None:
+            handle.set_alpha(1.0)
+
+
+def handles(*panels: Any) -> list[Any]:
+    """What has a label in these panels."""
+    return [one for axes in panels for one in axes.get_legend_handles_labels()[0]]
+
+
+def stroke(colour: str, marker: str, label: str) -> Any:
+    """A line with a mark, for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, marker=marker, markersize=4.5, label=label)
+
+
+def signs(filled: str, hollow: str, crossed: str, *, paper: bool) -> list[Any]:
+    """What fills and shapes of marks mean, and the paper's number where it is drawn."""
+    from matplotlib.lines import Line2D
+
+    kinds = ((filled, "o", INK), (hollow, "o", "white"), (crossed, "X", INK))
+    found = [
+        Line2D([], [], color=INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
+        for label, marker, face in kinds
+    ]
+    more = Line2D([], [], color="#B5B5B5", linewidth=5, label="the paper's number")
+    return [*found, more] if paper else found
+
+
+def columns_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns:
+    """Rows of a table as columns."""
+    return {
+        name: np.array(column, object) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
+
+
+def kept(figure: Figure, tables: Tables, folder: Path, name: str) -> list[Path]:
+    """A picture's files and those with its numbers."""
+    paths = save(figure, folder, name)
+    return [*paths, *(write_columns(folder / f"{key}.csv", columns) for key, columns in tables.items())]
+
+
+def alone(name: str) -> Callable[[Callable[[], Sheet]], Callable[[Path], list[Path]]]:
+    """A picture that needs nothing but theory: drawn in the house style and kept in a folder."""
+
+    def make(draw: Callable[[], Sheet]) -> Callable[[Path], list[Path]]:
+        @wraps(draw)
+        def picture(folder: Path) -> list[Path]:
+            with house():
+                return kept(*draw(), folder, name)
+
+        return picture
+
+    return make
+
+
+def from_data(name: str) -> Callable[[Callable[[Path], Sheet]], Callable[[Path, Path], list[Path]]]:
+    """The same of what `python -m theory data` wrote."""
+
+    def make(draw: Callable[[Path], Sheet]) -> Callable[[Path, Path], list[Path]]:
+        @wraps(draw)
+        def picture(data: Path, folder: Path) -> list[Path]:
+            with house():
+                return kept(*draw(data), folder, name)
+
+        return picture
+
+    return make
