@@ -38,7 +38,7 @@ $(VENV)/ready-test: pyproject.toml | $(PY)
 	@$(PIP) --no-deps mistral-common || echo "no mistral-common: the test of Mistral's own tokenizer will be skipped"
 	@touch $@ $(VENV)/ready-base
 
-reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the laboratory, judge the claims, draw the figures (SEEDS=4, OUT=out)
+reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the laboratory, judge the claims, draw the figures, write the report (SEEDS=4, OUT=out)
 	@echo "1/5 trying to break the theorems"
 	@$(PY) -m theory check --n 2000 --output $(OUT)/checks.json
 	@echo "2/5 measuring the one-layer model on $(SEEDS) seeds"
@@ -47,9 +47,11 @@ reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the 
 	@$(PY) -m theory claims $(OUT)/data/records.jsonl --output $(OUT)
 	@echo "4/5 the laboratory: a tiny Llama, its quick profile, and verdicts"
 	@$(PY) -m synthetic run quick $(if $(LAB),--seeds $(LAB)) --output $(OUT)/runs
-	@echo "5/5 figures"
+	@echo "5/5 figures and the report"
 	@$(PY) -m figures all $(OUT)/runs $(OUT)/data --output $(OUT)/figures
+	@$(PY) -m figures report $(OUT)/runs $(OUT)/data --checks $(OUT)/checks.json --output $(OUT)/report.html
 	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv, $(OUT)/runs; figures: $(OUT)/figures; data: $(OUT)/data"
+	@echo "all of it on one page: $(OUT)/report.html"
 
 test: $(VENV)/ready-test ## run the whole suite
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=95

@@ -1,6 +1,7 @@
 """`make` alone prints the list; a second run spends its time on work, not on set-up."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,20 @@ def test_make_alone_prints_the_list(root):
     assert run.returncode == 0
     for target in TARGETS:
         assert f"make {target} " in run.stdout
+
+
+@needs_make
+def test_reproduce_ends_with_the_report_of_what_it_made(root):
+    run = make(root, "-n", "reproduce", "OUT=made", f"VENV={sys.prefix}")
+    assert run.returncode == 0, run.stderr
+    steps = re.findall(r" -m ((?:theory|synthetic|figures) \w+)", run.stdout)
+    assert steps == [
+        "theory check", "theory data", "theory claims", "synthetic run", "figures all", "figures report",
+    ]  # fmt: skip
+    assert "report made/runs made/data --checks made/checks.json --output made/report.html" in run.stdout
+    said = run.stdout.partition("--output made/report.html")[2]
+    for part in ("made/checks.json", "made/scoreboard.csv", "made/figures", "made/report.html"):
+        assert part in said
 
 
 @needs_make
