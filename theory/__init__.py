@@ -21,18 +21,17 @@ if TYPE_CHECKING:
     from theory.world import make_world as make_world
 
 _HOMES = {
-    "TheoryError": "theory.errors",
-    "THEOREMS": "theory.theorems",
-    "Theorem": "theory.theorems",
     "CLAIMS": "theory.claims",
-    "evaluate": "theory.claims",
     "Record": "theory.records",
     "RecordWriter": "theory.records",
-    "read_records": "theory.records",
+    "THEOREMS": "theory.theorems",
     "Table": "theory.table",
+    "Theorem": "theory.theorems",
+    "TheoryError": "theory.errors",
     "World": "theory.world",
     "WorldSpec": "theory.world",
+    "evaluate": "theory.claims",
     "make_world": "theory.world",
+    "read_records": "theory.records",
 }
-__all__ = list(_HOMES)
-__getattr__, __dir__ = public("theory", _HOMES)
+__all__, __getattr__, __dir__ = public("theory", _HOMES)

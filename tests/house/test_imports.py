@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import os
+import re
 import resource
 import subprocess
 import sys
@@ -84,14 +86,43 @@ def test_help_answers_in_three_tenths_of_a_second(room):
     assert min(seconds() for _ in range(5)) < 0.3
 
 
-@pytest.mark.parametrize("room", ["theory", "synthetic"])
-def test_public_names_resolve_and_unknown_ones_say_what_there_is(room):
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_names_are_few_sorted_documented_and_no_names_of_modules(root, room):
+    """A name that is a module's too would be the module as soon as anybody imported that."""
     package = importlib.import_module(room)
-    assert 10 <= len(package.__all__) <= 20
+    assert 5 <= len(package.__all__) <= 20
+    assert package.__all__ == sorted(set(package.__all__)) == dir(package)
+    assert not {name.partition(".")[0] for name in os.listdir(root / room)} & set(package.__all__)
     for name in package.__all__:
-        assert getattr(package, name) is not None
-    assert set(dir(package)) == set(package.__all__)
+        value = getattr(package, name)
+        assert value is getattr(package, name)
+        if isinstance(value, dict):  # a constant is spoken of in README
+            page = (root / "README.md").read_text(encoding="utf-8")
+            assert re.search(rf"from {room} import .*\b{name}\b", page), name
+        else:
+            assert value.__doc__, name
+            assert value.__module__.startswith(f"{room}."), name
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_type_checkers_are_told_of_the_same_public_names(root, room):
+    tree = ast.parse((root / room / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert told == importlib.import_module(room)._HOMES
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_an_unknown_public_name_is_told_what_there_is(room):
+    package = importlib.import_module(room)
     with pytest.raises(
         AttributeError, match=rf"'{room}' has no attribute 'Wrold'; it offers .*{package.__all__[-1]}"
     ):
         _ = package.Wrold
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_public_name_loads_its_own_module_and_no_other_room(room):
+    loaded = modules_after(f"from {room} import {room.capitalize()}Error")
+    assert not loaded & (HEAVY | {"numpy", "scipy", "matplotlib"})
+    assert loaded & set(ROOMS) == {room, "theory"}
