@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-NEEDED = ("torch", "transformers", "peft", "accelerate")
+NEEDED = ("torch", "transformers", "peft")
 OPTIONAL = {
     "gguf": 'reads GGUF checkpoints: pip install "nameblind[realmodels]"',
     "bitsandbytes": '4-bit and 8-bit bases: pip install "nameblind[quant]"',

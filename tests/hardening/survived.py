@@ -1,9 +1,5 @@
-"""What was tried and survived: every trial of this folder leaves a line, and the README's table is made from the lines.
-
-    python tests/hardening/survived.py
-
-prints the table of `survived.jsonl`, to be put between the README's marks.
-"""
+"""What was tried and survived: every trial of this folder leaves a line, and the README's table is made from the lines
+(`python -m tests.house.page` writes it anew)."""
 
 from __future__ import annotations
 
@@ -12,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 KEPT = Path(__file__).parent / "survived.jsonl"
+KINDS = ("crash", "starve", "lie", "repeat", "scale", "bounds")
 
 
 @dataclass(frozen=True)
 class Trial:
     """`command` prints this line again; a trial is told from others by its kind and what it was."""
 
-    kind: str  # crash, starve, lie, repeat, scale
+    kind: str  # one of KINDS
     what: str  # "audit killed with kill -9 and started again"
     tried: int
     survived: int
@@ -35,22 +32,28 @@ def keep(trial: Trial, path: Path = KEPT) -> None:
     """The newest line of a trial replaces the older; the others stay."""
     if not 0 <= trial.survived <= trial.tried:
         raise ValueError(f"{trial.what}: {trial.survived} of {trial.tried} survived")
+    if trial.kind not in KINDS:
+        raise ValueError(f"{trial.what}: kind {trial.kind!r}; expected {', '.join(KINDS)}")
     mine = (trial.kind, trial.what)
     others = [old for old in read(path) if (old.kind, old.what) != mine]
     lines = [
         json.dumps(asdict(one), ensure_ascii=False)
-        for one in sorted([*others, trial], key=lambda t: (t.kind, t.what))
+        for one in sorted([*others, trial], key=lambda t: (KINDS.index(t.kind), t.what))
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def table(trials: tuple[Trial, ...]) -> str:
-    rows = [
-        f"| {one.kind} | {one.what} | {one.survived:,} of {one.tried:,} | {one.found} | `{one.command}` |"
-        for one in trials
-    ]
+    """In Markdown; in bold where not everything survived."""
+    rows = []
+    for one in trials:
+        count = f"{one.survived:,} of {one.tried:,}"
+        cells = (
+            one.kind,
+            one.what,
+            count if one.survived == one.tried else f"**{count}**",
+            one.found,
+            f"`{one.command}`",
+        )
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(["| kind | tried | survived | found | command |", "|---|---|---|---|---|", *rows])
-
-
-if __name__ == "__main__":
-    print(table(read()))

@@ -1,0 +1,74 @@
+"""The tables of README are those of the files that they are made from."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.hardening.survived import KINDS, Trial, keep, read, table
+from tests.house import page
+
+TEXT = page.README.read_text(encoding="utf-8")
+TRIAL = Trial("lie", "a | b", 1200, 1199, "one did not", "python x.py --seed 0")
+
+
+@pytest.mark.parametrize("name", [name for name in page.TABLES if name != page.LICENCES])
+def test_the_table_on_this_page_is_that_of_its_file(name):
+    assert page.between(TEXT, name) == page.TABLES[name](), "write it anew: python -m tests.house.page"
+
+
+def test_what_was_survived_can_be_run_again():
+    """Every command names a file of this tree, and every kind of trial has a line."""
+    trials = read()
+    assert {one.kind for one in trials} <= set(KINDS)
+    assert len({(one.kind, one.what) for one in trials}) == len(trials)
+    for one in trials:
+        assert 0 <= one.survived <= one.tried, one.what
+        assert one.tried, one.what
+        files = re.findall(r"tests/[\w/]+\.(?:py|sh)", one.command)
+        assert files, one.command
+        for path in files:
+            assert (page.ROOT / path).exists(), one.command
+        assert not re.search(r"/(work|tmp|root|home)\b", f"{one.command} {one.found}"), one
+
+
+def test_a_newer_trial_replaces_the_older_and_the_order_is_that_of_the_kinds(tmp_path):
+    path = tmp_path / "survived.jsonl"
+    keep(replace(TRIAL, kind="scale"), path)
+    keep(TRIAL, path)
+    keep(replace(TRIAL, kind="crash", tried=1199), path)
+    keep(replace(TRIAL, found="again"), path)
+    assert [(one.kind, one.found) for one in read(path)] == [
+        ("crash", "one did not"),
+        ("lie", "again"),
+        ("scale", "one did not"),
+    ]
+    assert all(json.loads(line)["tried"] > 1000 for line in path.read_text().splitlines())
+    with pytest.raises(ValueError, match=r"a \| b: 2 of 1 survived"):
+        keep(replace(TRIAL, tried=1, survived=2), path)
+
+
+def test_what_did_not_survive_stands_out():
+    lines = table((TRIAL, replace(TRIAL, survived=1200))).splitlines()
+    assert lines[2] == r"| lie | a \| b | **1,199 of 1,200** | one did not | `python x.py --seed 0` |"
+    assert "| 1,200 of 1,200 |" in lines[3]
+
+
+def test_a_table_is_put_between_its_marks_and_nothing_else_changes():
+    text = "before\n<!-- x -->\nold\n<!-- end -->\nbetween\n<!-- y -->\nother\n<!-- end -->\n"
+    new = page.put(text, "x", "new\nlines")
+    assert new == text.replace("old", "new\nlines")
+    assert page.between(new, "x") == "new\nlines"
+    for there, name in ((text, "z"), (text + text, "x"), ("<!-- x -->\n", "x")):
+        with pytest.raises(ValueError, match="expected once"):
+            page.put(there, name, "new")
+
+
+def test_the_page_is_written_anew_by_one_call(tmp_path, monkeypatch):
+    path = tmp_path / "README.md"
+    path.write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in ("a", "b")))
+    monkeypatch.setattr(page, "TABLES", {"a": lambda: "A", "b": lambda: "B"})
+    page.main(path)
+    assert path.read_text() == "<!-- a -->\nA\n<!-- end -->\n<!-- b -->\nB\n<!-- end -->\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
