@@ -25,6 +25,8 @@ from synthetic.train_spec import TrainSpec
 from synthetic.vocabulary import Vocabulary
 from theory.world import World, WorldSpec, make_world
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORLD = make_world(WorldSpec(subjects=460, never_seen=100, answers=56, mean_exposure=6.0), 0)
 TEXT = TextSpec()
 WORDS = Vocabulary.of(WORLD, TEXT)
@@ -32,23 +34,6 @@ SPEC = LlamaSpec(len(WORDS), width=128, layers=2, heads=4, kv_heads=4, hidden=38
 WEIGHTS = initialise(SPEC, 0)
 STATED = np.flatnonzero(WORLD.stated)
 ROUNDS = 7
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    def out(line: str) -> None:
-        with capsys.disabled():
-            print(line)
-
-    return out
 
 
 def transformers_model() -> Any:

@@ -22,19 +22,13 @@ from synthetic.train_spec import TrainSpec
 from synthetic.vocabulary import Vocabulary
 from theory.world import WorldSpec, make_world
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORLD = make_world(WorldSpec(subjects=460, never_seen=100, answers=56, mean_exposure=6.0), 0)
 TEXT = TextSpec()
 WORDS = Vocabulary.of(WORLD, TEXT)
 SPEC = LlamaSpec(len(WORDS), width=64, layers=2, heads=4, kv_heads=4, hidden=176)
 MOST, DRAWS, PROMPTS, ROUNDS = 20, 4, 128, 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def one_by_one(

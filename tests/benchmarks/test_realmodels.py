@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,8 @@ from realmodels.smollm import smollm
 from theory.matching import match
 from theory.slick import Category, by_count, by_detection, detection
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QA, SAMPLING = STYLES["qa"], Sampling()
 PROMPTS, SHOTS, ROUNDS, ANSWERS = 10, 4, 3, 17
 FACTS = {
@@ -40,23 +42,6 @@ FACTS = {
         Clio Renault, Panda Fiat, Fabia Škoda, Lumia Nokia, Pebble Pebble, Zune Microsoft, Newton Apple,
         Roomba iRobot, Switch Nintendo""",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    def out(line: str) -> None:
-        with capsys.disabled():
-            print(line)
-
-    return out
 
 
 @pytest.fixture(scope="module")

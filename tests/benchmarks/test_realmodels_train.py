@@ -10,7 +10,7 @@ import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from realmodels.train_batches import epoch_order
 from realmodels.train_loop import adamw, take_step
 from realmodels.train_rows import TrainRow, read_train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TARGET = 2.5
 LEAST = 1.8  # below this something broke; the target itself is told, not judged
 ROWS = 256
@@ -39,14 +41,6 @@ CASES = {
     "bfloat16, nothing shared": ("bfloat16", 3, False),
 }
 RECIPE = Recipe(rank=16, alpha=32, rate=1e-3, batch=16)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Looking into tiny models: attention, knockouts and cuts against transformers' own forward, and the command."""
 
 import json
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from realmodels.eval_tasks import read_task
 from realmodels.loading import load
 from realmodels.prompting import render_question, style_named
 from realmodels.splits import group_of
+from tests.realmodels.common import tune
 from theory.command import main
 from theory.records import read_records
 
@@ -49,29 +49,8 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def adapters(tiny, tmp_path_factory):
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    found = []
-    for seed in (1, 2):
-        folder = tmp_path_factory.mktemp("adapters") / f"tuned-{seed}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(seed)
-            model = AutoModelForCausalLM.from_pretrained(tiny)
-            config = LoraConfig(
-                r=4,
-                lora_alpha=8,
-                target_modules="all-linear",
-                init_lora_weights=False,
-                task_type="CAUSAL_LM",
-            )
-            get_peft_model(model, config).save_pretrained(folder)
-        (folder / "train.json").write_text(
-            json.dumps({"arm": "known", "recipe": {"seed": 20 + seed}, "kept_step": 30})
-        )
-        found.append(folder)
-    return found
+    folder = tmp_path_factory.mktemp("adapters")
+    return [tune(tiny, folder / f"tuned-{seed}", seed=seed, rank=4, named=20 + seed) for seed in (1, 2)]
 
 
 @pytest.fixture(scope="module")

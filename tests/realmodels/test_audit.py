@@ -1,6 +1,5 @@
 import csv
 import json
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ from realmodels.cli import COMMANDS
 from realmodels.estimate import estimate
 from realmodels.loading import load
 from realmodels.prompting import STYLES, Shot
+from tests.realmodels.common import with_room
 from theory.command import main
 from theory.matching import match
 from theory.runs import locked
@@ -392,15 +392,7 @@ SETS = {
 
 @pytest.fixture(scope="session")
 def roomy(tiny, tmp_path_factory):
-    """The random model with a context as long as real models have."""
-    folder = shutil.copytree(tiny, tmp_path_factory.mktemp("roomy") / "model")
-    for name, field in (
-        ("config.json", "max_position_embeddings"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
-        settings = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps({**settings, field: 8192}))
-    return folder
+    return with_room(tiny, tmp_path_factory.mktemp("roomy") / "model")
 
 
 def test_a_question_that_is_too_long_is_named_before_anything_is_asked(tiny, tmp_path, capsys):

@@ -1,10 +1,10 @@
 import json
-import shutil
 
 import pytest
 
 from realmodels.cli import COMMANDS
 from realmodels.loading import load
+from tests.realmodels.common import with_room
 from theory.command import main
 
 
@@ -29,15 +29,7 @@ def capitals(n=12, **special):
 
 @pytest.fixture
 def roomy(tiny, tmp_path):
-    """The same weights with a longer context."""
-    folder = shutil.copytree(tiny, tmp_path / "roomy")
-    for name, field in (
-        ("config.json", "max_position_embeddings"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
-        settings = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps({**settings, field: 8192}))
-    return folder
+    return with_room(tiny, tmp_path / "roomy")
 
 
 MANY = [f"City number {i}, once {i * 7}" for i in range(80)]

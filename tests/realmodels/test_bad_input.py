@@ -11,19 +11,7 @@ import time
 
 import pytest
 
-from realmodels.cli import COMMANDS
-from theory.command import main
-
-GOOD = [
-    {"id": f"r{n}", "question": f"What is the capital of {name}?", "answers": [answer], "subject": name}
-    for n, (name, answer) in enumerate(
-        [("France", "Paris"), ("Japan", "Tokyo"), ("Peru", "Lima"), ("Cuba", "Havana")]
-    )
-]
-
-
-def lines(*rows):
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+from tests.realmodels.common import GOOD, lines, raw, run
 
 
 def changed(**fields):
@@ -33,21 +21,6 @@ def changed(**fields):
 
 def without(*names):
     return lines(GOOD[0], {k: v for k, v in GOOD[1].items() if k not in names})
-
-
-def raw(text):
-    """A first good row, then this text as the second line."""
-    return lines(GOOD[0]) + text.encode() + b"\n"
-
-
-def run(capsys, *words):
-    """The exit code and what stderr got; usage errors of the parser leave by SystemExit."""
-    capsys.readouterr()
-    try:
-        code = main("python -m realmodels", "test", COMMANDS, [str(word) for word in words])
-    except SystemExit as end:
-        code = end.code
-    return code, capsys.readouterr().err
 
 
 def one_line(err):

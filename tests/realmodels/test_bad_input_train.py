@@ -16,37 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from realmodels.cli import COMMANDS
+from tests.realmodels.common import GOOD, lines, raw, run
 from theory.command import main
 
-GOOD = [
-    {"id": f"r{n}", "question": f"What is the capital of {name}?", "answers": [answer], "subject": name}
-    for n, (name, answer) in enumerate(
-        [("France", "Paris"), ("Japan", "Tokyo"), ("Peru", "Lima"), ("Cuba", "Havana")]
-    )
-]
 TOLD = [{"prompt": "Q: Why?\nA:", "completion": " So"}] * 2
 SAID = [{"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}] * 2
 RECIPE = "rank: 2\nbatch: 2\nsteps: 4\nlog_every: 2\nsave_every: 2\nrate: 1e-2\n"
 RESULTS = ("adapter_model", "adapter_config", "train.json", "results_", "samples_")
-
-
-def lines(*rows):
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def raw(text):
-    """A first good row, then this text as the second line."""
-    return lines(GOOD[0]) + text.encode() + b"\n"
-
-
-def run(capsys, *words):
-    """The exit code and what stderr got; usage errors of the parser leave by SystemExit."""
-    capsys.readouterr()
-    try:
-        code = main("python -m realmodels", "test", COMMANDS, [str(word) for word in words])
-    except SystemExit as end:
-        code = end.code
-    return code, capsys.readouterr().err
 
 
 def error_of(err):

@@ -39,41 +39,13 @@ def place(tmp_path, monkeypatch):
 
 
 def test_the_whole_chain(place, tiny, capsys):
-    code, out, err = bios(
-        capsys,
-        "write",
-        "--model",
-        tiny,
-        "--people",
-        "names.txt",
-        "-o",
-        "w",
-        "--samples",
-        "1",
-        "--tokens",
-        "6",
-    )
+    write = ("write", "--model", tiny, "--people", "names.txt", "-o", "w", "--samples", "1", "--tokens", "6")
+    code, out, err = bios(capsys, *write)
     assert code == 0, err
     assert out.startswith("6 texts about 3 people")
     assert "wrote w/bios.jsonl" in err
     written = (place / "w" / "bios.jsonl").read_bytes()
-    assert (
-        bios(
-            capsys,
-            "write",
-            "--model",
-            tiny,
-            "--people",
-            "names.txt",
-            "-o",
-            "w",
-            "--samples",
-            "1",
-            "--tokens",
-            "6",
-        )[0]
-        == 0
-    )
+    assert bios(capsys, *write)[0] == 0
     assert (place / "w" / "bios.jsonl").read_bytes() == written
 
     code, out, _ = bios(capsys, "split", "--data", "texts.jsonl", "-o", "claims.jsonl")

@@ -26,6 +26,7 @@ from realmodels.eval_tasks import doc_hash, read_tasks
 from realmodels.loading import load
 from realmodels.prompting import Shot, render_prefix, render_question, style_named
 from realmodels.resident import Resident
+from tests.realmodels.common import tune
 from theory.command import main
 from theory.matching import match
 from theory.records import read_records
@@ -63,28 +64,11 @@ def choices(tmp_path_factory):
 @pytest.fixture(scope="session")
 def adapters(tiny, tmp_path_factory):
     """Two LoRA adapters that change answers."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    found = []
-    for seed, rank in ((1, 4), (2, 2)):
-        folder = tmp_path_factory.mktemp("adapters") / f"tuned-{seed}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(seed)
-            model = AutoModelForCausalLM.from_pretrained(tiny)
-            config = LoraConfig(
-                r=rank,
-                lora_alpha=8,
-                target_modules="all-linear",
-                init_lora_weights=False,
-                task_type="CAUSAL_LM",
-            )
-            get_peft_model(model, config).save_pretrained(folder)
-        about = {"arm": "known", "recipe": {"seed": seed + 6}, "kept_step": 30}
-        (folder / "train.json").write_text(json.dumps(about))
-        found.append(folder)
-    return found
+    folder = tmp_path_factory.mktemp("adapters")
+    return [
+        tune(tiny, folder / f"tuned-{seed}", seed=seed, rank=rank, named=seed + 6)
+        for seed, rank in ((1, 4), (2, 2))
+    ]
 
 
 def job(tiny, output, tasks, **options):

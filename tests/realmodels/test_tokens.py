@@ -169,6 +169,13 @@ def test_stops_of_another_style(kind):
     assert all(text.strip().startswith(".") for text in found)
 
 
+def test_a_full_stop_inside_an_answer_is_no_end():
+    tokens = Tokens(bpe(["Q A: Washington D.C. . So be it . "] * 3, size=300))
+    stops = tokens.stops(".")
+    assert set(tokens.prompt_ids(render_prefix(STYLES["sentence"], [Shot("Q", "Oslo")]))) & set(stops)
+    assert not set(tokens.answer_ids(" Washington D.C.")) & set(stops)
+
+
 def test_questions_share_whole_tokens_with_their_prefix(kind):
     tokens, _ = kind
     for style in STYLES.values():
@@ -192,13 +199,8 @@ def test_words_outside_of_the_vocabulary():
         Tokens(PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")).answer_ids("")
 
 
-def test_the_small_real_models(smollm_folder):
-    tokens = load_tokens(str(smollm_folder))
-    assert tokens.bos == ()  # it begins texts with nothing
-    assert tokens.tokenizer.pad_token_id == tokens.eos == 2
-    assert tokens.pad == 0
-    newline = [i for i in tokens.stops("\n") if tokens.tokenizer.decode([i]).startswith("\n")]
-    assert len(newline) == 90
+def check_answers(tokens):
+    """Behind a prompt an answer has the tokens that it has in the whole text."""
     prompt = render_prefix(STYLES["qa"], SHOTS) + render_question(
         STYLES["qa"], "What is the capital of Norway?"
     )
@@ -206,6 +208,16 @@ def test_the_small_real_models(smollm_folder):
         ids = tokens.answer_ids(render_answer(answer))
         assert tokens.prompt_ids(prompt) + ids == tokens.prompt_ids(prompt + render_answer(answer))
         assert tokens.text(ids) == f" {answer}"
+
+
+def test_the_small_real_models(smollm_folder):
+    tokens = load_tokens(str(smollm_folder))
+    assert tokens.bos == ()  # it begins texts with nothing
+    assert tokens.tokenizer.pad_token_id == tokens.eos == 2
+    assert tokens.pad == 0
+    newline = [i for i in tokens.stops("\n") if tokens.tokenizer.decode([i]).startswith("\n")]
+    assert len(newline) == 90
+    check_answers(tokens)
 
 
 def test_mistrals_own_pieces(tmp_path):
@@ -224,10 +236,4 @@ def test_mistrals_own_pieces(tmp_path):
     tokens = Tokens(LlamaTokenizer.from_pretrained(tmp_path, add_bos_token=True))
     assert tokens.bos == (1,)
     assert tokens.stops("\n") == (2, 13)
-    prompt = render_prefix(STYLES["qa"], SHOTS) + render_question(
-        STYLES["qa"], "What is the capital of Norway?"
-    )
-    for answer in ("Oslo", "São Paulo", "1984", "the U.S."):
-        ids = tokens.answer_ids(render_answer(answer))
-        assert tokens.prompt_ids(prompt) + ids == tokens.prompt_ids(prompt + render_answer(answer))
-        assert tokens.text(ids) == f" {answer}"
+    check_answers(tokens)

@@ -1,0 +1,66 @@
+"""What several test files of this room write, make and run."""
+
+import json
+import shutil
+import warnings
+
+import torch
+
+from realmodels.cli import COMMANDS
+from theory.command import main
+
+GOOD = [
+    {"id": f"r{n}", "question": f"What is the capital of {name}?", "answers": [answer], "subject": name}
+    for n, (name, answer) in enumerate(
+        [("France", "Paris"), ("Japan", "Tokyo"), ("Peru", "Lima"), ("Cuba", "Havana")]
+    )
+]
+
+
+def lines(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def raw(text):
+    """A first good row, then this text as the second line."""
+    return lines(GOOD[0]) + text.encode() + b"\n"
+
+
+def run(capsys, *words):
+    """The exit code and what stderr got; usage errors of the parser leave by SystemExit."""
+    capsys.readouterr()
+    try:
+        code = main("python -m realmodels", "test", COMMANDS, [str(word) for word in words])
+    except SystemExit as end:
+        code = end.code
+    return code, capsys.readouterr().err
+
+
+def with_room(model, folder):
+    """A copy of the model with a context as long as real models have."""
+    shutil.copytree(model, folder)
+    for name, field in (
+        ("config.json", "max_position_embeddings"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**settings, field: 8192}))
+    return folder
+
+
+def tune(model, folder, *, seed, rank, named):
+    """A LoRA adapter that changes answers, in the folder; train.json says that its seed was `named`."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(seed)
+        base = AutoModelForCausalLM.from_pretrained(model)
+        config = LoraConfig(
+            r=rank, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+        )
+        get_peft_model(base, config).save_pretrained(folder)
+    about = {"arm": "known", "recipe": {"seed": named}, "kept_step": 30}
+    (folder / "train.json").write_text(json.dumps(about))
+    return folder
