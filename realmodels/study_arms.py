@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -179,12 +179,13 @@ def work(order: Order, todo: Mapping[str, Arm], say: Say) -> None:
 def _make(order: Order, loaded: Loaded, arm: Arm, key: str, folder: Path) -> None:
     scratch, began = folder / key, time.perf_counter()
     hook = hook_named(arm.hook)
+    before = _without_hook(order, arm, folder) if hook else None
     if not arm.rows:
-        asked = _ask(loaded, arm, 0, (arm.dev, *arm.exams), write=True)
+        asked = before["asked"] if before else _ask(loaded, arm, 0, (arm.dev, *arm.exams), write=True)
         extra = {START: hook(loaded, arm, START)} if hook else {}
         said: dict[str, Any] = {"steps": 0, "early": 0, "dev": [], "asked": asked, "extra": extra}
     else:
-        said = _train(order, loaded, arm, key, scratch, hook)
+        said = _train(order, loaded, arm, key, scratch, hook, before)
     about = {
         "arm": arm.name,
         "seed": arm.seed,
@@ -200,9 +201,27 @@ def _make(order: Order, loaded: Loaded, arm: Arm, key: str, folder: Path) -> Non
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _without_hook(order: Order, arm: Arm, folder: Path) -> dict[str, Any] | None:
+    """What the same arm was found to answer when its hook was not wanted yet."""
+    path = _path(folder, keys_of(order, [replace(arm, hook="")])[0])
+    if not path.exists():
+        return None
+    read_result(path)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def _train(
-    order: Order, loaded: Loaded, arm: Arm, key: str, scratch: Path, hook: Callable[..., Any] | None
+    order: Order,
+    loaded: Loaded,
+    arm: Arm,
+    key: str,
+    scratch: Path,
+    hook: Callable[..., Any] | None,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """Train and ask. With what the same arm answered `before`, only the hook is called; if the adapter is not that one
+    to the bit (another machine), it is all done again."""
     from realmodels.prompting import style_named
     from realmodels.study_watch import Looking
     from realmodels.train_loop import drop_checkpoint, train_adapter
@@ -214,12 +233,15 @@ def _train(
     limit = arm.recipe.max_tokens or loaded.model.config.get_text_config().max_position_embeddings
     data = read_train(scratch / "rows.jsonl", loaded.tokens, style, longest=limit)
     held = read_train(scratch / "dev.jsonl", loaded.tokens, style, longest=limit)
-    watch = Looking(scratch, arm, loaded, hook, len(data))
+    watch = Looking(scratch, arm, loaded, hook, len(data), silent=before is not None)
     try:
-        end = train_adapter(loaded, data, arm.recipe, scratch, key, watch, held)
+        mark = key if before is None else f"{key} again"
+        end = train_adapter(loaded, data, arm.recipe, scratch, mark, watch, held)
     except RealmodelsError as wrong:
         raise RealmodelsError(f"{arm}: {wrong}; finished arms are kept") from wrong
     drop_checkpoint(scratch)
+    if before is not None and end.final_hash != before["about"].get("final_hash"):
+        return _train(order, loaded, arm, key, scratch, hook)
     seen = end.seen
     about = {
         "initial_hash": end.initial_hash,
@@ -228,7 +250,8 @@ def _train(
         "real_tokens": seen["real_tokens"],
         "seconds_in_steps": round(seen["seconds"], 2),
     }
-    return {**watch.found(), "about": about}
+    answers = {} if before is None else {name: before[name] for name in ("dev", "asked")}
+    return {**watch.found(), **answers, "about": about}
 
 
 def _ask(

@@ -94,13 +94,15 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
     done = finished(order, every)
     tokens = load_tokens(order.model, allow_code=order.allow_code)
     keys = {key: arm for key, arm, there in zip(keys_of(order, every), every, done, strict=True) if not there}
-    load = Load(0.0, *_tokens(tokens, list(keys.values()), _heads(order)))
+    todo = list(keys.values())
+    answered = finished(order, [replace(arm, hook="") for arm in todo])
+    load = Load(0.0, *_tokens(tokens, todo, answered, _heads(order)))
     first = drawn[order.seeds[0]]
     lines = [
         f"facts:   {len(facts.rows):,} audited in {folder}; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
         f"{len(facts.test)} test, {len(facts.ood)} of other relations ({', '.join(facts.held_out) or 'none'})",
         f"arms:    {len(every)} ({len(first.sets)} a seed and the untuned base), {sum(done)} finished, "
-        f"{len(keys)} to train or ask",
+        f"{len(keys)} to train or ask" + f" ({sum(answered)} of them only looked into)" * any(answered),
         "rows:    " + ", ".join(f"{name} {len(one)}" for name, one in first.sets.items()),
         *(f"note:    {remark}" for remark in first.remarks),
     ]
@@ -149,8 +151,9 @@ def _heads(order: Order) -> int:
     return int(text.num_hidden_layers * text.num_attention_heads)
 
 
-def _tokens(tokens: object, arms: Sequence[Arm], heads: int) -> tuple[float, float]:
-    """To train and to ask; a hook's module says with `tokens_read` what it reads at a stop."""
+def _tokens(tokens: object, arms: Sequence[Arm], answered: Sequence[bool], heads: int) -> tuple[float, float]:
+    """To train and to ask. A hook's module says with `tokens_read` what it reads at a stop; arms that were `answered`
+    before their hook was wanted are asked dev alone."""
     from realmodels.study_arms import hook_named
     from realmodels.study_exam import Exam, asked_tokens, tokens_asked
 
@@ -163,14 +166,18 @@ def _tokens(tokens: object, arms: Sequence[Arm], heads: int) -> tuple[float, flo
         return counted[key]
 
     train = ask = 0.0
-    for arm in arms:
+    for arm, silent in zip(arms, answered, strict=True):
         if arm.hook and (read := hook_named(f"{arm.hook.partition(':')[0]}:tokens_read")):
             ask += (2 if arm.rows else 1) * read(tokens, arm, heads)
         if not arm.rows:
-            ask += sum(
-                cost(exam, prompt)
-                for exam in (arm.dev, *arm.exams)
-                for prompt in arm.prompts.get(exam.split, ("zero",))
+            ask += (
+                0
+                if silent
+                else sum(
+                    cost(exam, prompt)
+                    for exam in (arm.dev, *arm.exams)
+                    for prompt in arm.prompts.get(exam.split, ("zero",))
+                )
             )
             continue
         own = sum(asked_tokens(tokens, arm.dev.style, row) for row in arm.rows)
@@ -178,6 +185,8 @@ def _tokens(tokens: object, arms: Sequence[Arm], heads: int) -> tuple[float, flo
         train += own / len(arm.rows) * min(batch, len(arm.rows)) * steps
         looks = -(-steps // (arm.recipe.eval_every or steps))
         ask += looks * cost(arm.dev, "zero")
+        if silent:
+            continue
         ask += len(arm.along) * (own + sum(cost(exam, "zero") for exam in arm.exams))
         ask += 2 * (
             own

@@ -23,14 +23,23 @@ LOOKS = "looks.json"
 
 
 class Looking(Watch):
-    """A watch that asks the arm's exams with the adapter as it is then, and keeps the weights of the early stop."""
+    """A watch that asks the arm's exams with the adapter as it is then, and keeps the weights of the early stop. A
+    `silent` one asks dev alone, and calls the hook."""
 
     def __init__(
-        self, folder: Path, arm: Arm, loaded: Loaded, hook: Callable[..., Any] | None, rows: int
+        self,
+        folder: Path,
+        arm: Arm,
+        loaded: Loaded,
+        hook: Callable[..., Any] | None,
+        rows: int,
+        *,
+        silent: bool = False,
     ) -> None:
         label = Label("realmodels/R3", folder.name, arm.seed, arm.name)
         super().__init__(folder / "records.jsonl", label, arm.recipe, lambda text: None)
         self.folder, self.arm, self.loaded, self.hook = folder, arm, loaded, hook
+        self.silent = silent
         self.steps = steps_in(arm.recipe, rows)[1]
         self.train = Exam("train", arm.rows, (), arm.dev.style)
         self.dev: list[tuple[int, float]] = []
@@ -65,7 +74,7 @@ class Looking(Watch):
 
                 plain = {name: weight.cpu().contiguous() for name, weight in self.early.items()}
                 write_whole(self._kept(step), save(plain))
-        if step in self.arm.along and step < self.steps:
+        if step in self.arm.along and step < self.steps and not self.silent:
             self.asked += _ask(self.loaded, self.arm, step, (*self.arm.exams, self.train), False, ("zero",))
         if step == self.steps:
             self._stops(step)
@@ -95,7 +104,8 @@ class Looking(Watch):
         put_back(self.loaded.model, weights)
 
     def _stop(self, step: int, name: str) -> None:
-        self.asked += _ask(self.loaded, self.arm, step, (*self.arm.exams, self.train), True)
+        if not self.silent:
+            self.asked += _ask(self.loaded, self.arm, step, (*self.arm.exams, self.train), True)
         if self.hook:
             self.extra[name] = self.hook(self.loaded, self.arm, name)
 

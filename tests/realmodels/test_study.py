@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from realmodels import attend_heads, study_arms, train_loop
+from realmodels import attend_heads, study_arms, study_watch, train_loop
 from realmodels.cli import COMMANDS
 from realmodels.errors import RealmodelsError
 from realmodels.study_arms import results_of
+from realmodels.study_attend import METRICS
 from realmodels.study_cli import Study
 from realmodels.study_facts import read_facts
 from realmodels.study_questions import arms_of
@@ -335,6 +336,46 @@ def test_sets_whose_attention_was_not_measured_are_made_again_and_no_others(stud
     assert made == []
     assert salience.read_bytes() == records
     assert "## Attention to the subject" in (tmp_path / "run" / "summary.md").read_text()
+
+
+def test_attention_is_added_to_finished_arms_without_asking_them_again(
+    study, made, capsys, tmp_path, monkeypatch
+):
+    """Their adapters are trained again and are the same to the bit; if one were another, all of it would be asked."""
+    from realmodels import cost
+
+    real, asked = study_arms._ask, []
+
+    def ask(loaded, arm, *rest, **more):
+        asked.append(arm.name)
+        return real(loaded, arm, *rest, **more)
+
+    monkeypatch.setattr(cost, "calibrate", lambda model, seconds=5.0: 1000.0)
+    for module in (study_arms, study_watch):
+        monkeypatch.setattr(module, "_ask", ask)
+    assert study("salience", "run", settings=(*SMALL, "attention=[]")) == 0
+    capsys.readouterr()
+    assert study("salience", "run", "--plan") == 0
+    assert "5 finished, 3 to train or ask (3 of them only looked into)" in capsys.readouterr().out
+    before = set(read_records(tmp_path / "run" / "records.jsonl").records())
+    asked.clear()
+    made.clear()
+    assert study("salience") == 0
+    assert sorted(made) == ["base", "best", "lesser"]
+    assert not asked
+    after = set(read_records(tmp_path / "run" / "records.jsonl").records())
+    assert before < after
+    assert {r.metric for r in after - before} == set(METRICS)
+    for path in (tmp_path / "arms").glob("*.json"):
+        said = json.loads(path.read_text())
+        if said["about"]["arm"] == "lesser" and not said["extra"]:
+            said["about"]["final_hash"] = "another"
+            path.write_text(json.dumps(said))
+        elif said["extra"]:
+            path.unlink()
+    assert study("salience") == 0
+    assert set(asked) == {"lesser"}
+    assert set(read_records(tmp_path / "run" / "records.jsonl").records()) == after
 
 
 def test_a_plan_counts_what_looking_reads(study, monkeypatch, capsys):
