@@ -16,6 +16,10 @@ from theory.schema import shown
 
 LETTERS = ("A", "B", "C", "D")
 COLUMNS = ("question", *LETTERS, "answer")
+HEADER = (
+    *COLUMNS,
+    "relation",
+)  # of a table that holds rows of several files, each with the subject of its file
 SPLITS = ("auxiliary_train", "train", "dev", "val", "test")
 _FILE = re.compile(rf"(.+)_({'|'.join(SPLITS)})\.csv(\.gz)?")
 
@@ -77,7 +81,8 @@ def read_items(path: str | Path) -> Mapping[str, tuple[Item, ...]]:
     """subject -> its items in order, of one file or of all files of a folder (such as `dev`)."""
     found: dict[str, list[Item]] = {}
     for file in files_of(Path(path)):
-        found.setdefault(subject_of(file), []).extend(item for _, _, item in _items(file))
+        for _, subject, _, item in _items(file):
+            found.setdefault(subject, []).append(item)
     if not found:
         raise RealmodelsError(f"{path}: no MMLU files in it; expected such as astronomy_test.csv")
     return {subject: tuple(items) for subject, items in found.items()}
@@ -100,32 +105,41 @@ def files_of(path: Path) -> list[Path]:
 
 
 def layout(path: Path) -> Layout | None:
-    """A folder of MMLU's files or one headerless CSV file of six fields that ends its first line in a letter."""
-    if path.is_file() and (kind_of(path) != "csv" or not _letter_last(first_cells(path))):
+    """A folder of MMLU's files, one headerless CSV file of six fields that ends its first line in a letter, or what
+    `split` and `filter` write of several files: a table with a header."""
+    if path.is_file() and (kind_of(path) != "csv" or not _ours(first_cells(path))):
         return None
     files = files_of(path)
-    return Layout(f"{path}", "mmlu", "csv-bare", lambda: _rows(files)) if files else None
+    kind = "csv" if path.is_file() and _headed(path) else "csv-bare"
+    return Layout(f"{path}", "mmlu", kind, lambda: _rows(files)) if files else None
 
 
-def _letter_last(cells: list[str]) -> bool:
-    return len(cells) == len(COLUMNS) and cells[-1] in LETTERS
+def _ours(cells: list[str]) -> bool:
+    return tuple(cells) == HEADER or (len(cells) == len(COLUMNS) and cells[-1] in LETTERS)
+
+
+def _headed(file: Path) -> bool:
+    return tuple(first_cells(file)) == HEADER
 
 
 def _rows(files: list[Path]) -> Iterator[Raw]:
     for file in files:
-        for line, row, item in _items(file):
+        for line, subject, row, item in _items(file):
             asked = block(item).removesuffix("\nAnswer:")
-            fields = {"question": asked, "answers": [item.answer], "relation": subject_of(file)}
+            fields = {"question": asked, "answers": [item.answer], "relation": subject}
             yield Raw(f"{file}", line, row, fields)
 
 
-def _items(file: Path) -> Iterator[tuple[int, dict[str, str], Item]]:
-    for line, row in read_table(file, "csv-bare", COLUMNS):
-        question, a, b, c, d, answer = row.values()
+def _items(file: Path) -> Iterator[tuple[int, str, dict[str, str], Item]]:
+    """(line, subject, row, item)."""
+    headed = _headed(file)
+    for line, row in read_table(file, "csv") if headed else read_table(file, "csv-bare", COLUMNS):
+        question, a, b, c, d, answer = (row[name] for name in COLUMNS)
+        subject = row["relation"] if headed else subject_of(file)
         if answer not in LETTERS:
             raise RealmodelsError(
                 f"{file}:{line}: field 'answer': expected one of A, B, C, D, got {shown(answer)}"
             )
         if not question.strip():
             raise RealmodelsError(f"{file}:{line}: field 'question': the question is empty; drop the row")
-        yield line, row, Item(question, (a, b, c, d), answer)
+        yield line, subject, row, Item(question, (a, b, c, d), answer)

@@ -101,14 +101,18 @@ def _listed(manifest: Path) -> tuple[str, ...]:
 def _write(
     path: Path, audited: Audited, rows: Iterable[Mapping[str, Any]], with_knowledge: bool
 ) -> dict[str, Any]:
-    source = audited.source
-    if with_knowledge and source.kind == "csv-bare":
+    kind, columns = audited.source.kind, audited.source.columns
+    if kind == "csv-bare" and len(audited.relations) > 1:
+        # the rows of several files, whose names said the relation: it gets a column, and columns need a header
+        kind, columns = "csv", (*columns, "relation")
+        rows = ({**row, "relation": row[KNOWLEDGE].get("relation")} for row in rows)
+    if with_knowledge and kind == "csv-bare":
         raise RealmodelsError(
             "--with-knowledge: these CSV rows have no header, so there is no place for a new column"
         )
-    columns = (*source.columns, KNOWLEDGE) if with_knowledge else source.columns
+    columns = (*columns, KNOWLEDGE) if with_knowledge else columns
     kept = (row if with_knowledge else {k: v for k, v in row.items() if k != KNOWLEDGE} for row in rows)
-    count = write_table(path, source.kind, columns, kept)
+    count = write_table(path, kind, columns, kept)
     return {"name": path.name, "rows": count, "sha256": sha256(path)}
 
 

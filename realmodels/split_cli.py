@@ -48,18 +48,20 @@ class Split:
         shares = parse_shares(self.shares)
         data = read_rows(self.data, column_map(self.map), limit=self.limit, on_disk=True)
         found = split_rows(data.rows, shares, self.salt)
-        columns = list(data.columns)
-        if data.kind != "csv-bare":
+        columns, kind = list(data.columns), data.kind
+        if kind == "csv-bare" and len({row.relation for row in data.rows}) > 1:
+            kind = "csv"  # rows of several files, whose names said the relation: its column needs a header
+        if kind != "csv-bare":
             columns += [
                 name for name in RESOLVED if name not in columns and any(getattr(r, name) for r in data.rows)
             ]
-        files = {name: f"{name}.{ENDINGS[data.kind]}" for name in found}
+        files = {name: f"{name}.{ENDINGS[kind]}" for name in found}
         with together(self.output, files.values(), MANIFEST, "split") as folder:
             written = []
             for name, places in found.items():
                 path = folder / files[name]
                 rows = (_line(data.rows[place], columns) for place in places)
-                count = write_table(path, data.kind, columns, rows)
+                count = write_table(path, kind, columns, rows)
                 written.append({"name": path.name, "rows": count, "sha256": sha256(path)})
             fingerprint = split_fingerprint(data.rows, found)
             write_whole(folder / MANIFEST, self._manifest(data, shares, found, fingerprint, written))

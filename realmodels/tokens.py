@@ -9,6 +9,7 @@ from typing import Any
 from realmodels.errors import RealmodelsError
 
 ANCHOR = "A:"  # an answer's ids are those that it has behind this text
+_SPACES = ("Ġ", "▁", " ")  # how they write a space before a word
 _END_MARKS = ("Ċ", "č", "\n", "\r", "<0x0A>", "<0x0D>")  # how vocabularies write a line break
 
 
@@ -59,7 +60,9 @@ class Tokens:
         return str(whole[len(self._anchor_text) :])
 
     def _stops(self, end: str = "\n") -> tuple[int, ...]:
-        """Every token that begins with `end` (white space before it does not count), and the end of the text."""
+        """Every token that begins with `end` (white space before it does not count), and the end of the text. An end
+        that is no line break stands behind a space in prompts: where there are tokens for that, they alone end an
+        answer, so that "D.C." is read to its end."""
         vocab = self.tokenizer.get_vocab()
         if end == "\n":
             maybe = [i for word, i in vocab.items() if any(mark in word for mark in _END_MARKS)]
@@ -72,6 +75,8 @@ class Tokens:
             if i not in special
         }
         found = {i for i, word in said.items() if word.lstrip(" \t\r").startswith(end)}
+        if end != "\n":
+            found = {i for word, i in vocab.items() if i in found and word.startswith(_SPACES)} or found
         if self.eos is not None:
             found.add(self.eos)
         if not found:

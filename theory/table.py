@@ -210,13 +210,11 @@ class Builder:
             self._numbers[name].append(numbers[name])
 
     def table(self) -> Table:
+        """All blocks in one; the builder lets go of them, column by column."""
         return Table(
-            {name: np.concatenate(parts or [np.empty(0, np.int32)]) for name, parts in self._codes.items()},
+            {name: _joined(parts, np.int32) for name, parts in self._codes.items()},
             {name: tuple(levels) for name, levels in self._levels.items()},
-            {
-                name: np.concatenate(parts or [np.empty(0, DTYPES[name])])
-                for name, parts in self._numbers.items()
-            },
+            {name: _joined(parts, DTYPES[name]) for name, parts in self._numbers.items()},
         )
 
     def _first_bad(self, name: str, column: Encoded) -> FieldError | None:
@@ -237,6 +235,12 @@ class Builder:
                 if rows.size:
                     return FieldError(int(rows[0]), f"field '{name}': {wrong}")
         return None
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    found = np.concatenate(parts or [np.empty(0, dtype)])
+    parts.clear()
+    return found
 
 
 def _plain_numbers(name: str, values: Sequence[Any]) -> bool:

@@ -83,8 +83,8 @@ def questions(count: int) -> Iterator[dict[str, Any]]:
 def _real(path: Path, count: int) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         every = [json.loads(line) for line in file]
-    step = max(1, len(every) // count)  # the file is sorted by relation
-    yield from every[::step]
+    for number in range(min(count, len(every))):  # of all relations alike: the file is sorted by them
+        yield every[number * len(every) // min(count, len(every))]
     yield from _made(count)
 
 
@@ -242,7 +242,7 @@ def agree(folder: Path, size: int, flags: argparse.Namespace) -> str:
 
 
 def split(folder: Path, size: int, flags: argparse.Namespace) -> str:
-    return realmodels_("split", "rows.jsonl", "-o", "parts").splitlines()[-1][:24]
+    return realmodels_("split", "--data", "rows.jsonl", "-o", "parts").splitlines()[-1][:24]
 
 
 def rows(folder: Path, size: int, flags: argparse.Namespace) -> str:
