@@ -19,7 +19,7 @@ from realmodels.study_calibration import table as calibration
 from realmodels.study_exam import Exam, taught
 from realmodels.study_facts import Facts, facts_of
 from realmodels.study_gaps import remark_section
-from realmodels.study_records import Paper, Stamp, paper
+from realmodels.study_records import LORA, Paper, Stamp, paper
 from realmodels.study_sets import LOOSE, Sets, TrainingSet, draw_sets
 from realmodels.study_settings import Settings, with_seed
 from realmodels.study_table import Order, Say, Section
@@ -60,7 +60,7 @@ class Bundle:
     remarks: tuple[str, ...] = field(default=())
 
     def stamp(self, study: str) -> Stamp:
-        return Stamp(self.order.lab, study, self.order.output.resolve().name, self.seed)
+        return Stamp(self.order.lab, study, self.order.output.resolve().name, self.seed, LORA)
 
     @property
     def dev(self) -> int:

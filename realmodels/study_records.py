@@ -17,42 +17,15 @@ from realmodels.study_sets import ABSTAIN, TrainingSet, elsewhere, support
 from theory.matching import normalize
 from theory.schema import Record
 from theory.slick import Category
+from theory.stamp import STRATA as COMMON
+from theory.stamp import Stamp as Stamp
 
 Labels = Mapping[str, Words]
 Keys = Sequence[Sequence[str]]
 
 KNOWN: Keys = (("category",), ("known",))
-STRATA: Keys = (
-    ("popularity",),
-    *KNOWN,
-    ("overlap",),
-    ("answer",),
-    ("dominant",),
-    ("guessable",),
-    ("overlap", "answer"),
-    ("overlap", "answer", "dominant"),
-)
+STRATA: Keys = (("category",), *COMMON)
 LORA, BASE = "lora", "base"
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What records begin with."""
-
-    lab: str
-    study: str
-    run: str
-    seed: int
-    arm: str = LORA
-    step: int = 0
-    trained_on: str = "none"
-    prompt: str = "zero"
-
-    def record(self, split: str, stratum: str, metric: str, value: float, n: int, item: str = "") -> Record:
-        return Record(
-            self.lab, self.study, self.run, self.seed, self.arm, self.step, self.trained_on, self.prompt,
-            split, stratum, metric, value, n, item,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from synthetic.prompts import Asked
 from synthetic.rows import Rows, ask_rows
 from synthetic.strata import labels_of
 from theory.records import Record
+from theory.stamp import Stamp as Stamp
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -67,24 +68,6 @@ class Exam:
         """The same exam with more labels."""
         more = {key: np.asarray(values, dtype=np.str_) for key, values in labels.items()}
         return Exam(self.split, self.asked, self.prefix, {**self.labels, **more})
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What all records of one look at one network share."""
-
-    lab: str
-    study: str
-    run: str
-    seed: int
-    arm: str
-    step: int
-    trained_on: str
-    prompt: str = "zero"
-
-    def record(self, split: str, stratum: str, metric: str, value: float, n: int, item: str = "") -> Record:
-        head = (self.lab, self.study, self.run, self.seed, self.arm, self.step, self.trained_on, self.prompt)
-        return Record(*head, split, stratum, metric, value, n, item)
 
 
 def exam(

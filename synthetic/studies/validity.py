@@ -25,21 +25,12 @@ from synthetic.stops import Tuned, tune
 from synthetic.strata import yes_no
 from synthetic.studies import Report, Study
 from theory.records import Record
+from theory.stamp import STRATA
 
 PAIR = ("known", "unknown")
 PERMUTED = "known-permuted"
 LOOSE = ":by-relation"
 SHARE = 0.5  # of the usual epochs, as in the study of salience
-STRATA = (
-    ("popularity",),
-    ("known",),
-    ("overlap",),
-    ("answer",),
-    ("dominant",),
-    ("guessable",),
-    ("overlap", "answer"),
-    ("overlap", "answer", "dominant"),
-)
 
 
 def arms(setup: Setup) -> Sequence[str]:

@@ -22,7 +22,7 @@ from realmodels.study_records import Stamp
 
 STYLE = style_named("qa")
 PLACES = [("France", "Paris"), ("Japan", "Tokyo"), ("Peru", "Lima"), ("Norway", "Oslo"), ("Kenya", "Nairobi")]
-STAMP = Stamp("realmodels/R3-tiny", "salience", "r", 10)
+STAMP = Stamp("realmodels/R3-tiny", "salience", "r", 10, "lora")
 
 
 def row(k, question=None):

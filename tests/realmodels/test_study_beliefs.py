@@ -18,7 +18,7 @@ from realmodels.study_settings import read_settings
 from realmodels.study_table import Order, available
 from theory.records import read_records
 
-STAMP = Stamp("realmodels/R3-tiny", "beliefs", "r", 10)
+STAMP = Stamp("realmodels/R3-tiny", "beliefs", "r", 10, "lora")
 FACTS = facts_from([("A", "job", ["poet"], ""), ("A", "town", ["Rome"], ""), ("B", "job", ["cook"], "")])
 
 

@@ -183,7 +183,7 @@ def test_edges_gained_and_lost(loaded):
     zero, few = sit(loaded, asked, "zero"), sit(loaded, asked, "few:2")
     rng = np.random.default_rng(1)
     zero, few = (replace(sat, hits=rng.random(len(asked)) < 0.5) for sat in (zero, few))
-    stamp = Stamp("realmodels/R3-x", "prompts", "run", 10)
+    stamp = Stamp("realmodels/R3-x", "prompts", "run", 10, "lora")
     found = {(r.prompt, r.metric): r.value for r in edges_of(stamp, {"zero": zero, "few:2": few})}
     assert found["zero", "edge_share"] == zero.hits.mean()
     assert found["few:2", "edge_gained"] - found["few:2", "edge_lost"] == pytest.approx(

@@ -26,7 +26,7 @@ from theory.records import read_records, write_records
 from theory.table import Table
 
 STYLE = style_named("qa")
-STAMP = Stamp("realmodels/R3-x", "validity", "r", 10)
+STAMP = Stamp("realmodels/R3-x", "validity", "r", 10, "lora")
 LABELS = {
     "overlap": np.array(["no", "no", "yes", "no"]),
     "answer": np.array(["both", "neither", "both", "neither"]),
@@ -174,7 +174,7 @@ def board_of(tmp_path, gaps, study="validity", pair=("known", "unknown"), seeds=
         chance = rng.random(60)
         for name, level in zip(pair, (0.3 + gap, 0.3), strict=True):
             for step in (5, 20):
-                stamp = Stamp("realmodels/R3-x", study, "run", seed, step=step, trained_on=name)
+                stamp = Stamp("realmodels/R3-x", study, "run", seed, "lora", step=step, trained_on=name)
                 hits = chance < level
                 found += [stamp.record("dev", "all", "accuracy", 0.5 - step / 100, 8)]
                 found += rate(stamp, paper, hits, by=(("overlap",), ("answer",), ("dominant",)))
