@@ -29,7 +29,6 @@ TEXTS = {  # training set: words, family
     "better": ("a better model's", 3),
     "pairs:belief": ("preference pairs", 4),
 }
-FAMILIES = ("untuned", "gold text", "own text", "a better model's text", "own text, preferences")
 SIGNALS = {
     "statement": "probability of\nthe statement",
     "token": "token\nprobability",

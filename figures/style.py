@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEXT_WIDTH = 6.3  # inches
-COLUMN_WIDTH = 3.05
 
 # Okabe and Ito's palette, neighbours differing in lightness too; line styles say the same again in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

@@ -63,9 +63,6 @@ class Facts:
             found["popularity"] = halves_of(audited.relation[rows], popularity)
         return found
 
-    def relation_names(self, rows: Ints) -> tuple[str, ...]:
-        return tuple(self.audited.relations[code] for code in np.unique(self.audited.relation[rows]))
-
 
 def facts_of(order: Order, say: Say) -> Facts:
     """From the finished audit, which is made first if need be."""

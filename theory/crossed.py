@@ -73,16 +73,6 @@ def crossed_spread(d: Array) -> Spread:
     return Spread(mean, np.where(df > 0, np.sqrt(variance), np.nan), df)
 
 
-def pigeonhole_means(d: Array, draws: int, seed: int) -> Array:
-    """Means of one matrix under seeds and items resampled independently of each other."""
-    seen = ~np.isnan(d)
-    rng = np.random.default_rng(seed)
-    rows, columns = (rng.multinomial(k, np.full(k, 1 / k), size=draws).astype(float) for k in d.shape)
-    values = ((rows @ np.where(seen, d, 0.0)) * columns).sum(axis=1)
-    counts = ((rows @ seen.astype(float)) * columns).sum(axis=1)
-    return np.asarray(values[counts > 0] / counts[counts > 0])
-
-
 def _ratio(top: ArrayLike, bottom: ArrayLike) -> Array:
     bottom = np.asarray(bottom, dtype=np.float64)
     return np.asarray(np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0))

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, nctdtrinc, stdtr, stdtrit
 
 from theory.bootstrap import bca, widened_tail
-from theory.crossed import crossed_spread, pigeonhole_means
+from theory.crossed import crossed_spread
 from theory.errors import TheoryError
 
 Array = NDArray[np.float64]
@@ -127,28 +127,6 @@ def crossed_interval(d: ArrayLike, level: float = 0.95) -> Interval:
     seeds, items = d.shape
     method = ONE_SEED if seeds == 1 else "t over seeds (one item)" if items == 1 else "crossed seeds x items"
     return _one(crossed_bounds(d, level), level, items if seeds == 1 else seeds, method)
-
-
-def pigeonhole_interval(d: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """Bootstrap of seeds and items, each resampled on its own.
-
-    It counts cell noise three times, so it is conservative. The tail is widened for the smaller of the two
-    numbers, as in `bootstrap_bounds`.
-    """
-    d = _matrix(d)
-    if min(d.shape) < 2:
-        raise TheoryError(
-            f"pigeonhole interval: found {d.shape[0]} seeds x {d.shape[1]} items, needs two of each"
-        )
-    if draws < 2:
-        raise TheoryError(f"pigeonhole interval: draws is {draws}, expected at least 2 (2000 is usual)")
-    means = pigeonhole_means(d, draws, seed)
-    tail = widened_tail(min(d.shape), level)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    sd = float(means.std(ddof=1)) * math.sqrt(len(d))
-    return Interval(
-        float(np.nanmean(d)), float(low), float(high), level, len(d), sd, "pigeonhole bootstrap seeds x items"
-    )
 
 
 def nested_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interval:
