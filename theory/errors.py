@@ -1,5 +1,24 @@
-"""The one exception of this room."""
+"""The one exception of this room, and what tells that memory ran out."""
+
+import errno
 
 
 class TheoryError(ValueError):
     """Bad input, said in one line: where it is, what was found, what was expected and what to do."""
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Memory ran out in Python, or in torch and the system, which have no exception of their own for it."""
+    if isinstance(problem, OSError):
+        return problem.errno == errno.ENOMEM
+    said = (
+        "out of memory",
+        "not enough memory",
+        "allocate memory",
+        "can't start new thread",
+        "failed to map segment",
+    )
+    text = str(problem).lower()
+    return isinstance(problem, MemoryError) or (
+        isinstance(problem, RuntimeError | ImportError) and any(one in text for one in said)
+    )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theory.errors import TheoryError
+from theory.files import whole_file
 from theory.world import World
 from theory.world_check import columns
 from theory.world_spec import WorldSpec, spec_from_mapping
@@ -30,18 +28,8 @@ def save_world(world: World, path: str | Path) -> None:
     header = dict(zip(_HEADER, (FORMAT, VERSION, world.seed, spec, world.fingerprint), strict=True))
     arrays: dict[str, Any] = {name: getattr(world, name) for name in columns(world.spec)}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TheoryError(f"{path}: the world cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is gone when all went well
-            temporary.unlink()
+    with whole_file(path, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_world(path: str | Path) -> World:

@@ -151,7 +151,8 @@ def test_ctrl_c_ends_a_long_check_quietly(root, after):
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
+    # a Python that Ctrl-C met inside exec(), as in the making of a dataclass, dies of it in the end: 130 to a shell
+    assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err
     assert "interrupted" in err
 
