@@ -43,6 +43,7 @@ def in_batches(
             except (RuntimeError, MemoryError) as problem:
                 if not out_of_memory(problem):
                     raise
+                _alone(len(part), lengths[part[0]])
                 if len(part) == 1:
                     raise RealmodelsError(
                         f"out of memory on a single row of {lengths[part[0]]} tokens; use a smaller model, "
@@ -56,6 +57,17 @@ def in_batches(
             _free()  # outside of `except`, where the traceback still held the tensors
 
 
+def _alone(rows: int, longest: int) -> None:
+    """Processes that share a base read the same rows: one of them cannot read fewer."""
+    from realmodels.sharded import any_shared
+
+    if any_shared():
+        raise RealmodelsError(
+            f"out of memory on {rows} rows of up to {longest} tokens, and a base that is shared out is not asked again "
+            "for fewer; drop the longest rows, or take another dtype (--dtype bfloat16) or more processes"
+        )
+
+
 def out_of_memory(problem: BaseException) -> bool:
     text = str(problem).lower()
     return isinstance(problem, MemoryError) or "out of memory" in text or "can't allocate memory" in text
@@ -63,6 +75,8 @@ def out_of_memory(problem: BaseException) -> bool:
 
 def token_budget(loaded: Any, prefix: int, longest: int) -> int:
     """How many tokens of rows behind a prefix may be read at once on this device."""
+    from realmodels.sharded import least
+
     config = loaded.model.config.get_text_config()
     size = {"float32": 4}.get(loaded.dtype, 2)
     heads = config.num_attention_heads
@@ -75,6 +89,7 @@ def token_budget(loaded: Any, prefix: int, longest: int) -> int:
     free = free_bytes(loaded.device)
     if free is None:
         return budget
+    free = least(loaded.model, free)
     return max(longest, min(budget, int(SHARE * free / (row * size)) * longest))
 
 

@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
@@ -21,6 +23,9 @@ from realmodels.errors import RealmodelsError
 from theory.runs import locked
 
 Row = TypeVar("Row")
+
+PATIENCE = timedelta(hours=1)  # the others wait while the first one reads a model
+GONE = ("closed by peer", "reset by peer", "Broken pipe")
 
 
 @dataclass(frozen=True)
@@ -55,29 +60,45 @@ class Crew:
                 shutil.copytree(folder / part, Path(scratch) / part)
             yield Path(scratch)
 
+    def reseed(self, seed: int, step: int) -> None:
+        """Of several processes each draws its own numbers at a step, the same ones when the step is taken again."""
+        if self.size > 1:
+            torch.manual_seed(int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1)[0]))
+
     def locked(self, path: Path) -> Any:
         return locked(path) if self.first else nullcontext()
 
 
 @contextmanager
-def crew() -> Iterator[Crew]:
+def crew(device: str = "auto") -> Iterator[Crew]:
     """Join the processes that torchrun started, if it did."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or distributed.is_initialized():
         yield current()
         return
+    cuda = torch.cuda.is_available() and not device.startswith("cpu")
+    card = int(os.environ.get("LOCAL_RANK", "0"))
+    if cuda and card >= torch.cuda.device_count():
+        raise RealmodelsError(
+            f"train: process {card} of this machine has no card, there are {torch.cuda.device_count()}; "
+            f"start as many by torchrun --nproc-per-node {torch.cuda.device_count()}"
+        )
     try:
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     except (ValueError, RuntimeError) as problem:
         raise RealmodelsError(
             f"train: WORLD_SIZE is {size} but the processes do not find each other ({str(problem).splitlines()[0]}); "
             "start them by torchrun --nproc-per-node N -m realmodels train ..., or one without WORLD_SIZE"
         ) from None
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if cuda:
+        torch.cuda.set_device(card)
     try:
         yield current()
-    finally:
+    except RuntimeError as problem:
+        if not any(word in str(problem) for word in GONE):
+            raise
+        raise RealmodelsError("train: another process has ended; what it said is above or below") from problem
+    else:  # after a failure there may be nobody to take leave of
         distributed.destroy_process_group()
 
 

@@ -49,6 +49,8 @@ class Train:
     """Of the base; the adapter is float32."""
     load_in: Literal["none", "4bit", "8bit"] = "none"
     """Hold the base in 4 or 8 bit through bitsandbytes; the adapter is float32 all the same."""
+    shard: Flag = False
+    """Each process that torchrun started holds its part of the base's layers only (FSDP): for what fits no device."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..."""
     allow_code: Flag = False
@@ -103,6 +105,8 @@ class Train:
 
         at_least(self, limit=1)
         check_folder(self.output_dir)
+        if self.shard and self.executor != "local":
+            raise RealmodelsError("--shard: an arm's job is one process; leave out it or --executor slurm")
         if self.data is not None and self.arm:
             raise RealmodelsError("--data: give it or --arm, not both")
         if self.data is None and not self.arm and not self.show_recipe:
@@ -123,6 +127,7 @@ class Train:
             allow_pickle=self.allow_pickle,
             overwrite=self.overwrite,
             load_in=self.load_in,
+            shard=self.shard,
         )
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from realmodels.checkpoints import (
 from realmodels.errors import RealmodelsError
 from realmodels.parallel import add_up, current, own_rows
 from realmodels.recipe import Recipe, rate_at
+from realmodels.sharded import in_step, shared
 from realmodels.train_batches import epoch_order, laid_out, parts, steps_in
 from realmodels.train_rows import TrainRow, TrainSet
 from realmodels.train_watch import Watch, exact_match
@@ -94,6 +96,8 @@ def train_adapter(
                 order = epoch_order(lengths, recipe, epoch)
             rows = [data.items[i] for i in order[step % an_epoch]]
             rate = rate_at(recipe, step, total)
+            if recipe.dropout:
+                current().reseed(recipe.seed, step)
             started = time.perf_counter()
             done = _guarded(loaded, optimizer, rows, recipe, rate, step, f"{data.name}", saved)
             watch.seen.seconds += time.perf_counter() - started
@@ -157,10 +161,13 @@ def take_step(
     tokens = sum(sum(row.learned) for row in rows)
     loss, right, real = 0.0, 0, 0
     optimizer.zero_grad(set_to_none=True)
-    for piece in parts(own_rows(rows), recipe, loaded.tokens.pad):
+    own = parts(own_rows(rows), recipe, loaded.tokens.pad)
+    for piece, genuine in in_step(loaded.model, own, partial(laid_out, rows[:1], loaded.tokens.pad)):
         lines = piece.to(loaded.device)
         summed, hits = answer_loss(loaded.model, lines)
-        (summed / tokens).backward()
+        (summed / tokens if genuine else 0 * summed).backward()
+        if not genuine:
+            continue
         loss += float(summed.detach())
         right += int(hits.sum())
         real += lines.real
@@ -201,7 +208,9 @@ def _guarded(
         ways += [] if recipe.checkpointing else ["--set checkpointing=true"]
         ways += ["--dtype bfloat16"] if loaded.dtype == "float32" else []
         few = getattr(loaded.model, "is_quantized", False) or not loaded.device.startswith("cuda")
-        ways += [] if few else ["--load-in 4bit"]
+        ways += [] if few or shared(loaded.model) else ["--load-in 4bit"]
+        ways += [] if few or shared(loaded.model) or current().size == 1 else ["--shard"]
+        ways += ["more processes"] if shared(loaded.model) else []
         ways += ["a smaller model, or drop the longest rows"] if not ways else []
         raise RealmodelsError(
             f"{name}: out of memory at step {step + 1} with {min(now, len(rows))} rows of up to {longest} tokens; "

@@ -51,6 +51,7 @@ class Job:
     allow_pickle: bool = False
     overwrite: bool = False
     load_in: str = "none"
+    shard: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,21 @@ def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Traine
     """Train what is not trained yet. All rows are read before the model is loaded."""
     from realmodels.parallel import crew, own_device
 
-    with crew() as team:
+    with crew(job.device) as team:
         quiet: Callable[[str], None] = lambda text: None  # noqa: E731
         aloud: Callable[[str], None] = say or (lambda text: print(text, file=sys.stderr))
         return _run(replace(job, device=own_device(job.device)), team, aloud if team.first else quiet)
 
 
 def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
-    from realmodels.loading import _fingerprint, load, load_tokens
+    from realmodels.loading import _fingerprint, load_tokens, pick_device
     from realmodels.places import find
+    from realmodels.sharded import check_sharing
     from theory.runs import config_hash
 
     dtype = _dtype(job)
+    if job.shard:
+        check_sharing(job.load_in, pick_device(job.device))
     place = find(job.model)
     place.check_weights(job.allow_pickle)
     source = _fingerprint(place, None)
@@ -129,14 +133,7 @@ def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
                 done.append(Trained(arm, about, False))
                 continue
             if loaded is None:
-                loaded = load(
-                    job.model,
-                    dtype=dtype,
-                    device=job.device,
-                    allow_code=job.allow_code,
-                    allow_pickle=job.allow_pickle,
-                    **({} if job.load_in == "none" else {"load_in": job.load_in}),
-                )
+                loaded = _base(job, dtype)
             try:
                 with team.place(arm.folder, "checkpoint") as folder:
                     about = _train(job, replace(arm, folder=folder), data, held, loaded, key, lab, say)
@@ -147,6 +144,17 @@ def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
                 ) from wrong
             done.append(Trained(arm, about, True))
     return done
+
+
+def _base(job: Job, dtype: str) -> Loaded:
+    from realmodels.loading import load, pick_device
+    from realmodels.sharded import load_shared
+
+    opened: dict[str, Any] = {"allow_code": job.allow_code, "allow_pickle": job.allow_pickle}
+    if job.shard:
+        return load_shared(job.model, dtype=dtype, device=pick_device(job.device), **opened)
+    opened |= {} if job.load_in == "none" else {"load_in": job.load_in}
+    return load(job.model, dtype=dtype, device=job.device, **opened)
 
 
 def train_only(job: Job) -> None:
@@ -185,6 +193,7 @@ def _train(
         "dtype": loaded.dtype,
         "device": loaded.device,
         "load_in": job.load_in,
+        "shard": job.shard,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "recipe": asdict(job.recipe),
         "key": key,

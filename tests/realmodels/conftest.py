@@ -1,7 +1,13 @@
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -87,6 +93,69 @@ def tiny(tmp_path_factory):
     tiny_llama(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended; a negative code is the signal that ended it."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def crew_of(tmp_path_factory):
+    """Do work(rank) in several processes that find each other as those of torchrun do, and end all when one fails. They
+    are forked from this one, which saves them their imports."""
+    if torch.cuda.is_available():
+        pytest.skip("a process with CUDA cannot be forked; the slow tests start theirs by torchrun")
+
+    def begin(rank, size, port, folder, work):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
+            if child := os.fork():
+                return child
+        code = 1
+        try:
+            for number, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(folder / f"{name}{rank}", os.O_CREAT | os.O_WRONLY), number)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
+            there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size}
+            there |= {"RANK": rank, "LOCAL_RANK": rank, "TOKENIZERS_PARALLELISM": "false"}
+            os.environ |= {name: str(value) for name, value in there.items()}
+            code = int(work(rank) or 0)
+        except SystemExit as said:
+            code = int(said.code or 0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def run(size, work, patience=240):
+        folder = tmp_path_factory.mktemp("crew")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        going = {begin(rank, size, port, folder, work): rank for rank in range(size)}
+        codes, until = {}, time.monotonic() + patience
+        while going:
+            for child in list(going):
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    codes[going.pop(child)] = os.waitstatus_to_exitcode(status)
+            if going and (any(codes.values()) or time.monotonic() > until):
+                for child, rank in going.items():
+                    os.kill(child, signal.SIGKILL)
+                    codes[rank] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                going = {}
+            time.sleep(0.02)
+        read = lambda name, rank: (folder / f"{name}{rank}").read_text()  # noqa: E731
+        return [Ended(codes[rank], read("out", rank), read("err", rank)) for rank in range(size)]
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from realmodels import loading
+from realmodels.__main__ import main
 from realmodels.errors import RealmodelsError
 from realmodels.loading import load
 from realmodels.parallel import Crew, current, own_device, own_rows
@@ -33,55 +34,80 @@ def rows(tmp_path):
     return path
 
 
-def together(tiny, rows, out, *more, cwd):
-    """Two processes on the CPU, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    start += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-    words = ["-m", "realmodels", "train", "--model", str(tiny), "--data", str(rows), "--output-dir", str(out)]
-    words += [
+def words(tiny, rows, out):
+    said = [
+        "train",
+        "--model",
+        tiny,
+        "--data",
+        rows,
+        "--output-dir",
+        out,
         "--device",
         "cpu",
         "--held-out",
-        str(rows),
-        "--set",
-        *(f"{key}={value}" for key, value in CHANGES.items()),
-        *more,
+        rows,
     ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*start, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=400)
+    return [*map(str, said), "--set", *(f"{key}={value}" for key, value in CHANGES.items())]
 
 
-def test_two_processes_make_the_adapter_of_one(tiny, rows, tmp_path):
-    done = together(tiny, rows, tmp_path / "two", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    folder = tmp_path / "one"
+def typed(said):
+    sys.argv = ["realmodels", *said]
+    main()
+
+
+def alone(tiny, rows, folder):
     job = Job(
         str(tiny), (lone_arm(str(rows), folder),), folder, Recipe(**CHANGES), held_out=str(rows), device="cpu"
     )
-    alone = run_train(job, lambda text: None)[0].about
-    about = json.loads((tmp_path / "two/train.json").read_text())
-    assert (about["processes"], alone["processes"]) == (2, 1)
-    assert about["initial_hash"] == alone["initial_hash"]
-    assert (about["key"], about["steps"], about["real_tokens"]) == (alone["key"], 4, alone["real_tokens"])
-    assert about["last_loss"] == pytest.approx(alone["last_loss"], rel=1e-5)
+    return run_train(job, lambda text: None)[0].about
+
+
+def adapters_agree(tmp_path):
     one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
     assert max(float(value.abs().max()) for value in one.values()) > 1e-2
+
+
+def test_two_processes_make_the_adapter_of_one(tiny, rows, tmp_path, crew_of):
+    said = words(tiny, rows, tmp_path / "two")
+    done = crew_of(2, lambda rank: typed(said))
+    assert [one.code for one in done] == [0, 0], done[0].err[-2000:] + done[1].err[-2000:]
+    own = alone(tiny, rows, tmp_path / "one")
+    about = json.loads((tmp_path / "two/train.json").read_text())
+    assert (about["processes"], own["processes"]) == (2, 1)
+    assert about["initial_hash"] == own["initial_hash"]
+    assert (about["key"], about["steps"], about["real_tokens"]) == (own["key"], 4, own["real_tokens"])
+    assert about["last_loss"] == pytest.approx(own["last_loss"], rel=1e-5)
+    adapters_agree(tmp_path)
     # one process alone wrote, and reported
-    own, other = (list(read_records(tmp_path / name / "records.jsonl").records()) for name in ("one", "two"))
-    assert len(own) == len(other)
-    assert done.stdout.count("held out") == 1
+    one, two = (list(read_records(tmp_path / name / "records.jsonl").records()) for name in ("one", "two"))
+    assert len(one) == len(two)
+    assert [process.out.count("held out") for process in done] == [1, 0]
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted(
-        path.name for path in folder.iterdir()
+        path.name for path in (tmp_path / "one").iterdir()
     )
-    again = together(tiny, rows, tmp_path / "two", cwd=tmp_path)
-    assert again.returncode == 0
-    assert again.stderr.count("finished before, kept") == 1
+    again = crew_of(2, lambda rank: typed(said))
+    assert [process.code for process in again] == [0, 0]
+    assert [process.err.count("finished before, kept") for process in again] == [1, 0]
+
+
+@pytest.mark.slow
+def test_as_torchrun_starts_them(tiny, rows, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    start += ["--master-addr", "127.0.0.1", "--master-port", str(port), "-m", "realmodels"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    said = words(tiny, rows, tmp_path / "two")
+    done = subprocess.run([*start, *said], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("held out") == 1
+    alone(tiny, rows, tmp_path / "one")
+    adapters_agree(tmp_path)
 
 
 def test_processes_that_do_not_find_each_other(tiny, rows, tmp_path, monkeypatch):
