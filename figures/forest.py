@@ -12,11 +12,10 @@ from figures.columns import Columns
 from figures.drawing import seeds_said
 from figures.runs import Runs
 from figures.sheets import below, columns_of, head, kept, signs, stroke
-from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, house
+from figures.style import INK, QUIET, TEXT_WIDTH, canvas, house, lane
 from theory.claims import PartVerdict, Verdict
 
 ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
-SHAPES = "osD^vP*"
 PAPER = ("paper_low", "paper_high")
 ROW = 0.36  # inches a claim
 
@@ -83,11 +82,11 @@ def _panel(axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: 
                 solid_capstyle="butt",
             )
             axes.plot((paper.low + paper.high) / 2, row, "|", color=QUIET, markersize=9)
-    for lane, verdict, part in group:
+    for i, verdict, part in group:
         row, found = claims.index(verdict.claim.id), part.interval
         assert found is not None
-        y = row + 0.62 * ((lane + 0.5) / lanes - 0.5)
-        colour, plain = COLOURS[lane % len(COLOURS)], verdict.answer not in ANSWERED
+        y = row + 0.62 * ((i + 0.5) / lanes - 0.5)
+        (colour, shape), plain = lane(i), verdict.answer not in ANSWERED
         axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.0)
         for end, at, sign in ((found.low, low, "<"), (found.high, high, ">")):
             if (end < at) if sign == "<" else (end > at):  # an interval that runs out of the picture
@@ -95,7 +94,7 @@ def _panel(axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: 
         axes.plot(
             found.mean,
             y,
-            SHAPES[lane % len(SHAPES)] if verdict.answer != "contradicted" else "X",
+            shape if verdict.answer != "contradicted" else "X",
             color=colour,
             markersize=4.2,
             markerfacecolor="white" if plain else colour,
@@ -118,7 +117,7 @@ def _limits(group: Sequence[tuple[Verdict, PartVerdict]]) -> tuple[float, float]
 
 
 def _legend(figure: Any, labs: Sequence[str], seeds: str) -> None:
-    entries = [stroke(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], lab) for i, lab in enumerate(labs)]
+    entries = [stroke(*lane(i), lab) for i, lab in enumerate(labs)]
     entries += signs("reproduced", "inconclusive", "contradicted", paper=True)
     words = (
         "a mark stands at the claim's first deciding effect alone; its kind is the verdict on all parts together\n"

@@ -12,7 +12,7 @@ import numpy as np
 from figures.drawing import MEANS, Rows, columns, seeds_said
 from figures.runs import Runs
 from figures.sheets import below, head, kept, signs, stroke
-from figures.style import COLOURS, INK, MARKERS, QUIET, TEXT_WIDTH, canvas, house
+from figures.style import INK, QUIET, TEXT_WIDTH, canvas, house, lane
 from theory.claims import PartVerdict, Verdict
 
 SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
@@ -82,14 +82,14 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
         lab, one = labs.index((verdict.lab, verdict.run)), found.interval
         assert one is not None
         at = names.index(found.part.name) + 0.6 * ((lab + 0.5) / len(labs) - 0.5)
-        colour = COLOURS[lab % len(COLOURS)]
+        colour, shape = lane(lab)
         if np.isfinite(one.low):
             axes.plot([one.low, one.high], [at, at], color=colour, linewidth=1.0)
         solid = found.outcome == "supported"
         axes.plot(
             one.mean,
             at,
-            "X" if found.outcome == "opposed" else MARKERS[lab % len(MARKERS)],
+            "X" if found.outcome == "opposed" else shape,
             color=colour,
             markersize=4.5,
             markerfacecolor=colour if solid or found.outcome == "opposed" else "white",
@@ -119,8 +119,5 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
 
 def _legend(figure: Any, labs: Sequence[tuple[str, str]], paper: bool, words: str) -> None:
     several = len({lab for lab, _ in labs}) < len(labs)
-    entries = [
-        stroke(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], f"{lab} {run}" if several else lab)
-        for i, (lab, run) in enumerate(labs)
-    ]
+    entries = [stroke(*lane(i), f"{lab} {run}" if several else lab) for i, (lab, run) in enumerate(labs)]
     below(figure, words, [*entries, *signs("supports", "open or reported", "opposes", paper=paper)])

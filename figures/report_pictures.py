@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from figures import closed_forms, theorems
 from figures.about import ABOUT, claims_of, kind_of
@@ -35,7 +36,7 @@ class Picture:
     def figure(self) -> Markup:
         """The picture with its words and its numbers to take away."""
         caption = f"{self.words}."
-        image = tag("img", src=_uri("image/svg+xml", self.svg), alt=caption, loading="lazy")
+        image = tag("img", src=_uri("image/svg+xml", _short(self.svg)), alt=caption, loading="lazy")
         link = tag("a", "Numbers (CSV)", href=_uri("text/csv", self.data), download=f"{self.name}.csv")
         return tag(
             "figure",
@@ -101,4 +102,13 @@ def _taken(paths: Sequence[Path]) -> list[Picture]:
 
 
 def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    """Text as an address, a third shorter than in base64."""
+    return f"data:{kind};charset=utf-8,{quote(content, safe=_PLAIN)}"
+
+
+def _short(svg: bytes) -> bytes:
+    """The same picture to a thousandth of a point, without line breaks."""
+    return re.sub(rb"(\.\d{3})\d+", rb"\1", re.sub(rb"\s*\n\s*", b" ", svg))
+
+
+_PLAIN = " /:;=,()@!$*?+[]{}|"  # what needs no escape in an address nor in an attribute

@@ -20,6 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 INK, QUIET = "#222222", "#6B6B6B"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = "osD^vP"
+LANES = (*COLOURS, "#444444", "#999999")  # of laboratories, of which there are more
+SHAPES = "osD^vP<"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")  # what tells bars apart in grey
 
 KINDS: ContextVar[tuple[str, ...]] = ContextVar("kinds", default=("png", "pdf", "svg"))  # that `save` writes
@@ -53,6 +55,11 @@ _RC: Any = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
+
+
+def lane(i: int) -> tuple[str, str]:
+    """Colour and mark of the i-th laboratory; none of the first 56 has both in common with another."""
+    return LANES[i % len(LANES)], SHAPES[i % len(SHAPES)]
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def monofact_bound(data: Path) -> Sheet:
     for i, learner in enumerate(np.unique(table["learner"])):
         rows = where(table, learner=learner)
         label = str(learner).replace("_", " ")
-        style = {"color": COLOURS[i % len(COLOURS)], "markersize": 2.4, "alpha": 0.5}
+        style = {"color": COLOURS[i % len(COLOURS)], "markersize": 2.4, "alpha": 0.5, "rasterized": True}
         left.plot(rows["bound"], rows["hallucination"], MARKERS[i % 6], label=label, **style)
         right.plot(rows["monofact"], rows["hallucination"], MARKERS[i % 6], **style)
     left.set_xlabel("bound: share of facts stated\nonce, less miscalibration")

@@ -9,7 +9,7 @@ import pytest
 from figures import closed_forms, findings, theorems
 from figures.about import ABOUT, claims_of, kind_of
 from figures.runs import GRID
-from figures.style import COLOURS, HATCHES, LINES, MARKERS
+from figures.style import COLOURS, HATCHES, LINES, MARKERS, lane
 from theory.claims import CLAIMS
 
 TOUCH = 2.0  # pixels that two words may share, or that a box may stand out by: it is larger than its letters
@@ -223,3 +223,10 @@ def test_a_legend_over_a_line_a_band_a_bar_a_mark_or_a_word_is_seen(draw, seen):
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(handles=axes.plot([], [], label="what"), loc="center")
     assert bool(covered(figure)) is seen
+
+
+def test_many_laboratories_can_be_told_apart():
+    seen = [lane(i) for i in range(56)]
+    assert len(set(seen)) == 56
+    assert len({colour for colour, _ in seen[:8]}) == 8
+    assert "X" not in {shape for _, shape in seen}  # that is a claim contradicted

@@ -5,9 +5,12 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from figures import report
 from figures.about import ABOUT
 from figures.cli import COMMANDS
 from figures.errors import FiguresError
@@ -265,11 +268,22 @@ def test_the_whole_page_with_its_pictures_is_one_small_file(folder, tmp_path, ca
     names = [one["id"] for one in read.all("figure")]
     assert {f"figure-trajectories-synthetic-R2-{kind}" for kind in ("2layer", "4layer")} <= set(names)
     assert {"figure-forest", "figure-phase", "figure-second-hop", "figure-monofacts"} <= set(names)
-    assert all(one["src"].startswith("data:image/svg+xml;base64,") and one["alt"] for one in read.all("img"))
+    assert all(one["src"].startswith("data:image/svg+xml;") and one["alt"] for one in read.all("img"))
     assert len(read.all("img")) == len(names) == len([a for a in read.all("a") if "download" in a])
     assert sorted(set(names)) == sorted(names)
     aims = {one["href"][1:] for one in read.all("a") if one["href"].startswith("#figure")}
     assert aims <= set(names)
+
+
+def test_a_picture_in_the_page_is_the_one_that_was_drawn():
+    svg = b'<svg a="1.23456">\n  <text>50% # & "\xe2\x88\x92" \'x\'</text>\n</svg>'
+    table = "x,y\n1.23456,\u22122\n".encode()
+    read = Reader(str(Picture("phase", "phase", svg, table).figure()))
+    (image,), (link,) = read.all("img"), read.all("a")
+    drawn = unquote_to_bytes(image["src"].partition(",")[2])
+    assert drawn == b'<svg a="1.234"> <text>50% # & "\xe2\x88\x92" \'x\'</text> </svg>'
+    assert unquote_to_bytes(link["href"].partition(",")[2]) == table
+    assert link["download"] == "phase.csv"
 
 
 def test_a_picture_is_at_home_with_its_first_claim_and_linked_from_others():
@@ -334,3 +348,27 @@ def test_formulas_are_mathml_and_unknown_commands_are_named():
     assert 'display="block"' in two
     with pytest.raises(FiguresError, match=r"\\nonsense"):
         formulas(r"\nonsense{x}")
+
+
+def test_words_stand_out_from_their_ground_in_light_and_in_dark():
+    css = (Path(report.__file__).parent / "page" / "page.css").read_text(encoding="utf-8")
+    found = dict(re.findall(r"--([a-z-]+): light-dark\((#\w{6}, #\w{6})\);", css))
+    colours = {name: pair.split(", ") for name, pair in found.items()}
+    pairs = [(ink, ground) for ink in ("ink", "quiet", "accent") for ground in ("ground", "card")]
+    pairs += [
+        ("good", "good-ground"),
+        ("bad", "bad-ground"),
+        ("open", "open-ground"),
+        ("quiet", "none-ground"),
+    ]
+    for ink, ground in pairs:
+        for scheme in (0, 1):
+            one, other = sorted(brightness(colours[name][scheme]) for name in (ink, ground))
+            assert (other + 0.05) / (one + 0.05) >= 4.5, (ink, ground, scheme)
+
+
+def brightness(colour):
+    """Relative luminance, as WCAG has it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return sum(weight * x for weight, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
