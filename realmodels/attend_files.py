@@ -17,7 +17,6 @@ from realmodels.attend_probe import placements
 from realmodels.compare import bootstrap
 from realmodels.eval_files import aligned
 from realmodels.eval_strata import ALL
-from realmodels.resident import BASE
 from realmodels.splits import group_of
 from theory.intervals import Interval
 from theory.records import Record
@@ -222,23 +221,10 @@ def _within(name: Name, interval: Interval) -> Interval:
 
 
 def _record(done: Done, arm: Attended, prompt: str, metric: str, stratum: str, values: Array) -> Record:
-    who, there = arm.who, values[~np.isnan(values)]
+    there = values[~np.isnan(values)]
     labels = 2 if metric == "belief_auroc" else 1
-    return Record(
-        lab=done.lab,
-        study="attend",
-        run=done.run,
-        seed=who.seed,
-        arm=BASE if who.path is None else "lora",
-        step=who.step,
-        trained_on=who.arm,
-        prompt=prompt,
-        split=done.job.task.name,
-        stratum=stratum,
-        metric=metric,
-        value=float(there.mean()),
-        n=labels * len(there),
-    )
+    stamp = arm.who.stamp(done.lab, "attend", done.run, prompt)
+    return stamp.record(done.job.task.name, stratum, metric, float(there.mean()), labels * len(there))
 
 
 def _table(done: Done, prompt: str, found: Sequence[Mapping[Name, Number]]) -> str:

@@ -15,7 +15,7 @@ from realmodels.eval_bios import RECORDED, rows_of
 from realmodels.eval_run import Evaluated, Exam
 from realmodels.eval_strata import ALL, Mean, plain, popularity_edges, wilson
 from realmodels.eval_tasks import text_hash
-from realmodels.resident import BASE, Tuned
+from realmodels.resident import Tuned
 from theory.files import whole_file, write_whole
 from theory.records import Record, write_records
 
@@ -233,23 +233,8 @@ def _write_samples(path: Path, exam: Exam) -> str:
 def _record(
     done: Evaluated, exam: Exam, stratum: str, metric: str, value: float, n: int, item: str = ""
 ) -> Record:
-    who = exam.who
-    return Record(
-        lab=done.lab,
-        study="eval",
-        run=done.run,
-        seed=who.seed,
-        arm=BASE if who.path is None else "lora",
-        step=who.step,
-        trained_on=who.arm,
-        prompt=exam.prompt.name,
-        split=exam.task.name,
-        stratum=stratum,
-        metric=metric,
-        value=value,
-        n=n,
-        item=item,
-    )
+    stamp = exam.who.stamp(done.lab, "eval", done.run, exam.prompt.name)
+    return stamp.record(exam.task.name, stratum, metric, value, n, item)
 
 
 def _result(exam: Exam) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from realmodels.errors import RealmodelsError
 from realmodels.loading import _fingerprint, _line, _same_base, load, plainly
 from realmodels.places import Place, find
+from theory.stamp import Stamp
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -35,6 +36,11 @@ class Tuned:
     arm: str = "none"
     seed: int = 0
     step: int = 0
+
+    def stamp(self, lab: str, study: str, run: str, prompt: str) -> Stamp:
+        """How its records begin."""
+        arm = BASE if self.path is None else "lora"
+        return Stamp(lab, study, run, self.seed, arm, self.step, self.arm, prompt)
 
 
 class Resident:
