@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from theory.lazy import public
 
 if TYPE_CHECKING:
     from theory.measurements.base import Measurement as Measurement
     from theory.measurements.catalogue import MEASUREMENTS as MEASUREMENTS
     from theory.measurements.write import write_data as write_data
 
-_HOME = {"Measurement": "base", "MEASUREMENTS": "catalogue", "write_data": "write"}
-__all__ = ["MEASUREMENTS", "Measurement", "write_data"]
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+_HOMES = {
+    "MEASUREMENTS": "theory.measurements.catalogue",
+    "Measurement": "theory.measurements.base",
+    "write_data": "theory.measurements.write",
+}
+__all__, __getattr__, __dir__ = public("theory.measurements", _HOMES)
