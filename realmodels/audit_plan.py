@@ -16,7 +16,7 @@ from realmodels.rows import Row
 from realmodels.signals import Swaps, swaps
 from realmodels.stored import Column, Marks, Stored
 
-KEY, DIGEST = 24, 64  # hexadecimal digits
+KEY = 24  # hexadecimal digits
 PIECE = 128  # questions a piece: what a killed process loses at most, and what shares one beginning
 KINDS = ("answer", "margin", "p_true")
 
@@ -117,9 +117,7 @@ def make_plan(rows: Sequence[Row], pool: Sequence[Row], asking: Asking, model: M
     )
     first = [draw for draw in drawn if draw.prompt == 0]
     swapped: Swaps = swaps(rows, pool, first, asking.seed) if "margin" in asking.signals else {}
-    contents = Column(
-        np.fromiter((_digest([row.question, row.answers]) for row in rows), f"S{DIGEST}", len(rows))
-    )
+    contents = Stored(_digest([row.question, row.answers]) for row in rows)
     keys: dict[str, list[Column]] = {kind: [] for kind in asking.kinds}
     pieces: Stored[Piece] = Stored()
     known = Marks()

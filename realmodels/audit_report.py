@@ -161,7 +161,7 @@ def _relation(found: Found, name: str, members: NDArray[np.int64], within: bool 
         "prompts_written": len(texts),
         "p_sample": _short(of(found.p_sample).mean()),
         "logprob": _short(of(found.logprob).mean()),
-        "margin": _mean(list(margin[~np.isnan(margin)])),
+        "margin": _mean(margin[~np.isnan(margin)]),
         "known": len(known),
         "known_overlapping": int(found.overlap[known].sum()),
         "known_dominant": int(found.dominant[known].sum()),
@@ -241,7 +241,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _mean(values: Sequence[float], weights: Sequence[float] | None = None) -> float | None:
+def _mean(
+    values: Sequence[float] | NDArray[np.float64], weights: Sequence[float] | None = None
+) -> float | None:
     return _short(np.average(values, weights=weights)) if len(values) else None
 
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 HELD = 1 << 20  # bytes of a sequence that stay in memory
 RECENT = 256  # items that are not read again at once
 BLOCK = 4096  # texts of a column that are read at once
-PAGES = 8192  # KiB of a database that stay in memory
+PAGES = 4096  # KiB of a database that stay in memory
 
 
 class Stored(Sequence[T]):
@@ -90,7 +90,8 @@ class Column(Sequence[str]):
     def __init__(self, texts: NDArray[np.bytes_]) -> None:
         self._width, self._count = texts.dtype.itemsize, len(texts)
         self._file = _Scratch(self)
-        self._file.write(0, texts.tobytes())
+        for start in range(0, self._count, BLOCK):
+            self._file.write(start * self._width, texts[start : start + BLOCK].tobytes())
 
     def __len__(self) -> int:
         return self._count

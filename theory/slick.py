@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int8]
 
 SAMPLES = 16  # samples a prompt, in the paper at temperature 0.5 and top-k 40
-CELLS = 1_000_000  # fact-by-subset (or fact-by-prompt) cells held at once
+CELLS = 250_000  # fact-by-subset (or fact-by-prompt) cells held at once
 
 
 class Category(IntEnum):

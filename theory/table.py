@@ -93,7 +93,7 @@ class Table:
         """
         key = self._key(names)
         _, first, group = np.unique(key, return_index=True, return_inverse=True)
-        return group.astype(np.int64), first.astype(np.int64)
+        return group.astype(np.int64, copy=False), first.astype(np.int64, copy=False)
 
     def records(self) -> Iterator[Record]:
         columns = [self.column(name).tolist() for name in FIELDS]
@@ -183,8 +183,8 @@ class Builder:
 
     def __init__(self) -> None:
         self._levels: dict[str, dict[str, int]] = {name: {} for name in STRINGS}
-        self._codes: dict[str, list[Codes]] = {name: [] for name in STRINGS}
-        self._numbers: dict[str, list[NDArray[Any]]] = {name: [] for name in NUMBERS}
+        self._codes = {name: _Growing(np.int32) for name in STRINGS}
+        self._numbers = {name: _Growing(DTYPES[name]) for name in NUMBERS}
 
     def add(self, columns: Mapping[str, Encoded]) -> None:
         """Add a block of rows; a `FieldError` names the first bad one, and none is added."""
@@ -205,16 +205,16 @@ class Builder:
         for name in STRINGS:
             levels = self._levels[name]
             code = [levels.setdefault(value, len(levels)) for value in columns[name].values]
-            self._codes[name].append(np.array(code, dtype=np.int32)[columns[name].which])
+            self._codes[name].extend(np.array(code, dtype=np.int32)[columns[name].which])
         for name in NUMBERS:
-            self._numbers[name].append(numbers[name])
+            self._numbers[name].extend(numbers[name])
 
     def table(self) -> Table:
-        """All blocks in one; the builder lets go of them, column by column."""
+        """All rows so far."""
         return Table(
-            {name: _joined(parts, np.int32) for name, parts in self._codes.items()},
+            {name: column.found for name, column in self._codes.items()},
             {name: tuple(levels) for name, levels in self._levels.items()},
-            {name: _joined(parts, DTYPES[name]) for name, parts in self._numbers.items()},
+            {name: column.found for name, column in self._numbers.items()},
         )
 
     def _first_bad(self, name: str, column: Encoded) -> FieldError | None:
@@ -237,10 +237,24 @@ class Builder:
         return None
 
 
-def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
-    found = np.concatenate(parts or [np.empty(0, dtype)])
-    parts.clear()
-    return found
+class _Growing:
+    """A column in one piece, with room behind it that is not touched before it is used."""
+
+    def __init__(self, dtype: type) -> None:
+        self._held, self._count = np.empty(1 << 12, dtype), 0
+
+    def extend(self, values: NDArray[Any]) -> None:
+        end = self._count + len(values)
+        if end > len(self._held):
+            room = np.empty(2 * end, self._held.dtype)
+            room[: self._count] = self.found
+            self._held = room
+        self._held[self._count : end] = values
+        self._count = end
+
+    @property
+    def found(self) -> NDArray[Any]:
+        return self._held[: self._count]
 
 
 def _plain_numbers(name: str, values: Sequence[Any]) -> bool:

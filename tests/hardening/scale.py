@@ -317,7 +317,7 @@ TRIALS = {
     "split": Trial("split", split, (20_000, 60_000, 176_560), 150, prepare=put_questions),
     "rows": Trial("reading rows", rows, (20_000, 60_000, 176_560), 50, prepare=put_questions),
     "claims": Trial("theory claims", claims, (1_000_000, 10_000_000), 200, "records", put_records),
-    "world": Trial("a world drawn, saved, loaded and checked", world, (100_000, 1_000_000), 400, "facts"),
+    "world": Trial("a world drawn, saved, loaded and checked", world, (100_000, 1_000_000), 200, "facts"),
 }  # fmt: skip
 
 
