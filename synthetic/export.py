@@ -92,43 +92,80 @@ def _named(folder: Path) -> Iterator[None]:
 
 def load_model(folder: str | Path) -> tuple[Weights, LlamaSpec, Vocabulary, dict[str, Any]]:
     """Weights, spec, vocabulary and origin of a folder that `save_model` wrote, or of a tied Llama with such words."""
-    from safetensors.torch import load_file
-
     folder = Path(folder)
-    config, tokenizer = (_read(folder / name) for name in ("config.json", "tokenizer.json"))
+    spec = _spec(folder / "config.json")
+    words = _words(folder / "tokenizer.json")
+    if len(words) != spec.vocabulary:
+        raise SyntheticError(
+            f"{folder}: the tokenizer has {len(words)} words, the network {spec.vocabulary}: different models"
+        )
+    weights = _weights(folder / "model.safetensors", spec)
+    origin = folder / ORIGIN
+    return weights, spec, words, _read(origin) if origin.exists() else {}
+
+
+def _spec(path: Path) -> LlamaSpec:
+    config = _read(path)
     for key, wanted in (("model_type", "llama"), ("tie_word_embeddings", True), ("hidden_act", "silu")):
         if config.get(key) != wanted:
-            raise SyntheticError(
-                f"{folder / 'config.json'}: {key} is {config.get(key)!r}, expected {wanted!r}"
-            )
-    if tokenizer["model"]["type"] != "WordLevel":
-        raise SyntheticError(f"{folder / 'tokenizer.json'}: expected one token a word (WordLevel)")
-    words = tokenizer["model"]["vocab"]
-    rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}
-    spec = LlamaSpec(
-        vocabulary=config["vocab_size"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        kv_heads=config["num_key_value_heads"],
-        hidden=config["intermediate_size"],
-        context=config["max_position_embeddings"],
-        theta=rope["rope_theta"],
-        epsilon=config["rms_norm_eps"],
-    )
-    weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
-    if weights.keys() != spec.shapes().keys():
-        odd = min(weights.keys() ^ spec.shapes().keys())
-        raise SyntheticError(
-            f"{folder / 'model.safetensors'}: {odd} is missing or one too many for a tied Llama"
+            raise SyntheticError(f"{path}: {key} is {config.get(key)!r}, expected {wanted!r}")
+    try:
+        rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}
+        return LlamaSpec(
+            vocabulary=config["vocab_size"],
+            width=config["hidden_size"],
+            layers=config["num_hidden_layers"],
+            heads=config["num_attention_heads"],
+            kv_heads=config["num_key_value_heads"],
+            hidden=config["intermediate_size"],
+            context=config["max_position_embeddings"],
+            theta=rope["rope_theta"],
+            epsilon=config["rms_norm_eps"],
         )
-    origin = folder / ORIGIN
-    return (
-        {name: weights[name] for name in spec.shapes()},
-        spec,
-        Vocabulary(tuple(sorted(words, key=words.__getitem__))),
-        _read(origin) if origin.exists() else {},
-    )
+    except KeyError as lacking:
+        raise SyntheticError(
+            f"{path}: has no {lacking.args[0]}; it was edited or is another model's"
+        ) from None
+    except (SyntheticError, TypeError, OverflowError) as problem:
+        raise SyntheticError(f"{path}: {problem}") from None
+
+
+def _words(path: Path) -> Vocabulary:
+    model = _read(path).get("model")
+    if not isinstance(model, dict) or model.get("type") != "WordLevel":
+        raise SyntheticError(f"{path}: expected one token a word (WordLevel)")
+    words = model.get("vocab")
+    numbers = list(words.values()) if isinstance(words, dict) else [None]
+    if not all(type(number) is int for number in numbers) or set(numbers) != set(range(len(numbers))):
+        raise SyntheticError(f"{path}: vocab: expected words with the numbers from 0 on, each once")
+    try:
+        return Vocabulary(tuple(sorted(words, key=words.__getitem__)))
+    except SyntheticError as problem:
+        raise SyntheticError(f"{path}: {problem}") from None
+
+
+def _weights(path: Path, spec: LlamaSpec) -> Weights:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise SyntheticError(f"{path}: is missing; give a folder of a saved model")
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    except SafetensorError as problem:
+        raise SyntheticError(f"{path}: cannot be read ({problem}); is it complete?") from None
+    shapes = spec.shapes() if spec.layers <= len(weights) else {}  # a false number of layers may be huge
+    if odd := weights.keys() ^ shapes.keys():
+        raise SyntheticError(
+            f"{path}: {min(odd)} is missing or one too many for a tied Llama as in config.json"
+        )
+    for name, shape in shapes.items():
+        if tuple(weights[name].shape) != shape:
+            raise SyntheticError(
+                f"{path}: {name} is {list(weights[name].shape)}, config.json wants {list(shape)}; "
+                "the two are of different models"
+            )
+    return {name: weights[name] for name in shapes}
 
 
 def _write(
@@ -198,7 +235,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise SyntheticError(
             f"{path}: cannot be read ({problem.strerror}); give a folder of a saved model"
         ) from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise SyntheticError(f"{path}: is not JSON ({problem})") from None
     if not isinstance(content, dict):
         raise SyntheticError(f"{path}: expected a JSON object")

@@ -7,6 +7,8 @@ import json
 import pickle
 import shutil
 import zipfile
+from contextlib import suppress
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -35,8 +37,11 @@ from realmodels.tables import read_table, write_table
 from realmodels.train_run import arms_of
 from synthetic.cache import kept
 from synthetic.errors import SyntheticError
+from synthetic.export import load_model, save_model
+from synthetic.model import LlamaSpec, initialise
 from synthetic.summary import _csv
-from tests.realmodels.conftest import tiny, write_audit  # noqa: F401
+from synthetic.vocabulary import SPECIAL, Vocabulary
+from tests.realmodels.conftest import FACTS, bpe, tiny, tiny_llama, write_audit  # noqa: F401
 from theory import WorldSpec, make_world
 from theory.claims import evaluate
 from theory.command import main
@@ -280,6 +285,137 @@ def test_a_world_edited_by_hand_is_refused(tmp_path):
     with pytest.raises(TheoryError, match="exposure"):
         load_world(path)
     assert {file.name for file in tmp_path.iterdir()} == {"w.npz"}
+
+
+DAMAGES = {
+    "missing": lambda path, other: path.unlink(),
+    "empty": lambda path, other: path.write_bytes(b""),
+    "half": lambda path, other: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "all but a byte": lambda path, other: path.write_bytes(path.read_bytes()[:-2]),
+    "longer": lambda path, other: path.write_bytes(path.read_bytes() + b"x"),
+    "another model's": lambda path, other: shutil.copy(other / path.name, path),
+    "a folder": lambda path, other: (path.unlink(), path.mkdir()),
+}
+damages = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+
+
+def one_line(error):
+    text = str(error.value)
+    assert "\n" not in text, text
+    assert len(text) < 600, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def bigger(tmp_path_factory):
+    """Another model of the same kind: its own words, shapes and adapter."""
+    folder = tmp_path_factory.mktemp("bigger") / "bigger"
+    words = bpe([f"{n:x} " * 3 for n in range(20_000, 21_000)], size=900)
+    tiny_llama(words, hidden_size=48, num_hidden_layers=3).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+@damages
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+)
+def test_a_damaged_model_folder_is_refused(copy, bigger, name, damage):
+    before = load(str(copy))
+    texts = before.tokens.tokenizer("Q: What is the capital of Peru?\nA: Lima")["input_ids"]
+    damage(copy / name, bigger)
+    with (
+        suppress(RealmodelsError)
+        if name == "tokenizer_config.json"
+        else pytest.raises(RealmodelsError) as error
+    ):
+        after = load(str(copy))  # that file says little that is not elsewhere
+        assert after.tokens.tokenizer("Q: What is the capital of Peru?\nA: Lima")["input_ids"] == texts
+    assert error is None or str(copy) in one_line(error)
+
+
+@pytest.fixture(scope="module")
+def adapters(tiny, bigger, tmp_path_factory):  # noqa: F811
+    from tests.realmodels.test_loading import adapter_of
+
+    place = tmp_path_factory.mktemp("adapters")
+    return adapter_of(tiny, place / "own"), adapter_of(bigger, place / "other")
+
+
+@damages
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_damaged_adapter_is_refused(tiny, adapters, tmp_path, name, damage):  # noqa: F811
+    own, other = adapters
+    folder = shutil.copytree(own, tmp_path / "adapter")
+    damage(folder / name, other)
+    with pytest.raises(RealmodelsError) as error:
+        load(str(tiny), adapter=str(folder))
+    assert "adapter" in one_line(error)
+
+
+def test_an_adapter_for_another_base_is_refused(tiny, bigger, adapters, tmp_path):  # noqa: F811
+    _, other = adapters
+    with pytest.raises(RealmodelsError, match=r"is an adapter of .*bigger, not of .*; give --model"):
+        load(str(tiny), adapter=str(other))
+    lying = shutil.copytree(other, tmp_path / "lying")
+    said = json.loads((lying / "adapter_config.json").read_text())
+    (lying / "adapter_config.json").write_text(json.dumps(said | {"base_model_name_or_path": str(tiny)}))
+    with pytest.raises(RealmodelsError) as error:
+        load(str(tiny), adapter=str(lying))
+    assert "lying" in one_line(error)
+
+
+WORDS = Vocabulary((*SPECIAL, "the", "cat", "of", ".", "?"))
+SHAPE = LlamaSpec(len(WORDS), width=16, layers=1, heads=2, kv_heads=1, hidden=24)
+
+
+@damages
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_pocket_model_is_refused(tmp_path, name, damage):
+    folder = save_model(tmp_path / "model", initialise(SHAPE, 0), SHAPE, WORDS)
+    more, wider = Vocabulary((*WORDS.words, "dog")), replace(SHAPE, vocabulary=10, width=24)
+    other = save_model(tmp_path / "other", initialise(wider, 0), wider, more)
+    damage(folder / name, other)
+    with pytest.raises(SyntheticError) as error:
+        load_model(folder)
+    assert name in one_line(error) or "different models" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "knob", ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "rms_norm_eps"]
+)
+@pytest.mark.parametrize("value", [None, "x", -1, 0, 3, 10**12, 1.5, [], float("nan"), "gone"])
+def test_a_pocket_model_with_an_edited_configuration_is_refused(tmp_path, knob, value):
+    folder = save_model(tmp_path / "model", initialise(SHAPE, 0), SHAPE, WORDS)
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | {knob: value}
+    if value == "gone":
+        del config[knob]
+    path.write_text(json.dumps(config))
+    if knob == "rms_norm_eps" and value in (3, 10**12, 1.5):  # a number that could be
+        assert load_model(folder)[1].epsilon == value
+        return
+    with pytest.raises(SyntheticError):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"type": "WordLevel"},
+        {"type": "WordLevel", "vocab": []},
+        {"type": "WordLevel", "vocab": {"a": 0, "b": 0}},
+        {"type": "WordLevel", "vocab": {"a": [1]}},
+        {"type": "WordLevel", "vocab": {"a": 0, "b": 1}},
+        None,
+        3,
+    ],
+)
+def test_a_pocket_model_with_other_words_is_refused(tmp_path, model):
+    folder = save_model(tmp_path / "model", initialise(SHAPE, 0), SHAPE, WORDS)
+    (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
+    with pytest.raises(SyntheticError, match=r"tokenizer\.json"):
+        load_model(folder)
 
 
 # ---------------------------------------------------------------- names that would leave their folder
