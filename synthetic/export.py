@@ -134,8 +134,9 @@ def _words(path: Path) -> Vocabulary:
     model = _read(path).get("model")
     if not isinstance(model, dict) or model.get("type") != "WordLevel":
         raise SyntheticError(f"{path}: expected one token a word (WordLevel)")
-    words = model.get("vocab")
-    numbers = list(words.values()) if isinstance(words, dict) else [None]
+    found = model.get("vocab")
+    words: dict[str, Any] = found if isinstance(found, dict) else {}
+    numbers = list(words.values())
     if not all(type(number) is int for number in numbers) or set(numbers) != set(range(len(numbers))):
         raise SyntheticError(f"{path}: vocab: expected words with the numbers from 0 on, each once")
     try:
