@@ -22,7 +22,7 @@ from realmodels.eval_run import lab_of
 from realmodels.eval_strata import strata_of
 from realmodels.eval_tasks import Task
 from realmodels.resident import Resident, Tuned
-from theory.files import write_whole
+from theory.files import sweep, write_whole
 from theory.runs import config_hash, environment, locked
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ class Done:
         return self.job.output.resolve().name
 
 
-def run_attend(job: Job, say: Say | None = None) -> Done:
-    """Look at the base, then at every adapter; what is there already is read."""
+def run_attend(job: Job, say: Say | None = None, keep: Callable[[Done], object] | None = None) -> Done:
+    """Look at the base, then at every adapter; what is there already is read. All is kept (`keep`) while nobody else
+    works on the folder."""
     say = say or (lambda text: print(text, file=sys.stderr))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RealmodelsError("attend: runs in one process; start it without torchrun or accelerate")
@@ -99,6 +100,7 @@ def run_attend(job: Job, say: Say | None = None) -> Done:
     key = _key(job, tuned[0])
     job.output.mkdir(parents=True, exist_ok=True)
     with locked(job.output / ".lock"):
+        sweep(job.output, *(job.output / who.name for who in tuned))
         _begin(job, key)
         arms: list[Attended] = []
         sheets: list[Sheet] = []
@@ -118,7 +120,10 @@ def run_attend(job: Job, say: Say | None = None) -> Done:
                 found = Attended(who, *_look(loaded, job, sheets, readers, say, who.name))
             _keep(job, found, own)
             arms.append(found)
-    return Done(job, tuple(arms), lab_of(job))  # type: ignore[arg-type]  # it reads how the model is loaded
+        done = Done(job, tuple(arms), lab_of(job))  # type: ignore[arg-type]  # it reads how the model is loaded
+        if keep is not None:
+            keep(done)
+    return done
 
 
 def sheets_of(loaded: Loaded, job: Job) -> list[Sheet]:

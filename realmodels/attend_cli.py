@@ -82,8 +82,8 @@ class Attend:
         from realmodels.eval_files import RECORDS
         from theory.records import write_records
 
-        done = run_attend(job)
-        path = write_records(job.output / RECORDS, records(done))
+        path = job.output / RECORDS
+        done = run_attend(job, keep=lambda found: write_records(path, records(found)))
         if self.json:
             import json
 

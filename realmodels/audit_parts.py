@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from realmodels.errors import RealmodelsError
-from theory.files import whole_file
+from theory.files import sweep, whole_file
 from theory.runs import append_line, locked
 
 NAME = "generations.jsonl"
 CONFIG, AUDIT, SUMMARY, ENVIRONMENT = "config.json", "audit.jsonl", "summary.json", "environment.json"
-WRITTEN = (NAME, CONFIG, AUDIT, SUMMARY, ENVIRONMENT)
 PATIENCE = 1800.0  # seconds without news after which the other processes count as dead
 
 
@@ -122,14 +121,12 @@ class Parts:
                 )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Nobody else works on this folder meanwhile, but for the rest of the team."""
+    def held(self, *inner: str) -> Iterator[None]:
+        """Nobody else works on this folder and those `inner` ones meanwhile, but for the rest of the team."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self._lock_of(self.team.rank)):
             if self.team.rank == 0:
-                for name in WRITTEN:  # what a killed process was still writing
-                    for stale in self.folder.glob(f".{name}.*"):
-                        stale.unlink()
+                sweep(self.folder, *(self.folder / name for name in inner))
             yield
 
     def _lock_of(self, rank: int) -> Path:

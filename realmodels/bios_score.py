@@ -125,7 +125,7 @@ def read_all(
     """Of every claim, text by text, the chance of a token and its hidden state."""
     pairs = list(dict.fromkeys((bio.prompt, claim.text) for bio in bios for claim in bio.stated))
     parts, chance, states = Parts(folder), {}, {}
-    with parts.held():
+    with parts.held(STATES):
         parts.refresh()
         for piece in _pieces(pairs):
             keys = [_key(fingerprint, [layer, *pair]) for pair in piece]

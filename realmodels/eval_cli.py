@@ -75,10 +75,10 @@ class Eval:
         from realmodels.eval_files import render, summary, write_eval
         from realmodels.eval_run import run_eval
 
-        done = run_eval(job)
+        paths: list[Path] = []
+        done = run_eval(job, keep=lambda found: paths.extend(write_eval(found)))
         if done is None:  # one of several processes; the first one reports
             return 0
-        paths = write_eval(done)
         if self.json:
             import json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,9 +129,24 @@ class Plan:
     def keys(self) -> list[str]:
         return [key for piece in self.pieces for key in piece.keys]
 
+    def asked(self) -> Iterator[Piece]:
+        """Every question once, among the companions of the first piece that has it: where tasks share questions, the
+        last digits do not depend on which of them was finished when a run went on."""
+        known: set[str] = set()
+        for piece in self.pieces:
+            fresh = {key: at for at, key in enumerate(piece.keys) if key not in known}
+            known.update(fresh)
+            if fresh:
+                block, places = piece.block, fresh.values()
+                index, texts = tuple(block.index[i] for i in places), tuple(block.texts[i] for i in places)
+                yield replace(piece, block=replace(block, index=index, texts=texts), keys=tuple(fresh))
 
-def run_eval(job: Job, progress: bool = True) -> Evaluated | None:
-    """Ask what is missing, then judge everything; None for all but the first of several processes."""
+
+def run_eval(
+    job: Job, progress: bool = True, keep: Callable[[Evaluated], object] | None = None
+) -> Evaluated | None:
+    """Ask what is missing, then judge everything and `keep` it while nobody else works on the folder; None for all but
+    the first of several processes."""
     parts = Parts(job.output, team())
     resident = Resident(
         job.model,
@@ -141,7 +156,7 @@ def run_eval(job: Job, progress: bool = True) -> Evaluated | None:
         allow_pickle=job.allow_pickle,
     )
     plan, dtype = make_plan(job, resident)
-    with parts.held():
+    with parts.held(*(who.name for who in plan.tuned)):
         if parts.team.rank == 0:
             begun = _begin(job, plan.tuned, dtype)
         parts.refresh()
@@ -151,7 +166,10 @@ def run_eval(job: Job, progress: bool = True) -> Evaluated | None:
         order = plan.keys()
         parts.wait(order)
         parts.settle(order)
-        return Evaluated(job, tuple(_judge(job, plan, parts)), begun, dtype, lab_of(job))
+        done = Evaluated(job, tuple(_judge(job, plan, parts)), begun, dtype, lab_of(job))
+        if keep is not None:
+            keep(done)
+        return done
 
 
 def make_plan(job: Job, resident: Resident) -> tuple[Plan, str]:
@@ -240,17 +258,17 @@ def _work(job: Job, resident: Resident, plan: Plan, parts: Parts, progress: bool
     lengths = Lengths(job.longest, job.thought)
     todo = [
         piece
-        for number, piece in enumerate(plan.pieces)
+        for number, piece in enumerate(plan.asked())
         if parts.team.mine(number) and not parts.has(piece.keys)
     ]
-    done = len(plan.keys()) - sum(len(piece.keys) for piece in todo)
+    total = len(set(plan.keys()))
+    done = total - sum(len(piece.keys) for piece in todo)
     for piece in {(p.task.name, p.prompt.name, p.block.index): p for p in todo}.values():
         if piece.task.long:
             check_length_of(resident.base(), piece.block, piece.task.long)
         else:
             check_lengths(resident.base(), piece.block, piece.questions, piece.prompt, lengths)
     silent = not progress or parts.team.rank > 0 or not sys.stderr.isatty()
-    total = len(plan.keys())
     with tqdm(
         total=total, initial=done, unit="answers", desc=job.model[-40:], disable=silent, file=sys.stderr
     ) as bar:

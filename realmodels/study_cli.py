@@ -77,6 +77,7 @@ class Study:
         import time
 
         from realmodels.study_verdicts import conclude, write_summary
+        from theory.files import sweep
         from theory.runs import locked
 
         def say(text: str) -> None:
@@ -85,6 +86,7 @@ class Study:
         began = time.monotonic()
         order.output.mkdir(parents=True, exist_ok=True)
         with locked(order.output / ".lock"):
+            sweep(order.output, order.output / "beliefs" / "parts")
             sections = study.run(order, say)
             found = conclude(order, study, sections)
             paths = write_summary(order, study, found, time.monotonic() - began)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,7 +148,7 @@ def adamw(loaded: Loaded, weights: Iterable[torch.nn.Parameter], recipe: Recipe)
 
 def drop_checkpoint(folder: Path) -> None:
     (folder / CHECKPOINT / FILE).unlink(missing_ok=True)
-    if (folder / CHECKPOINT).is_dir():
+    with suppress(OSError):  # there is none, or somebody put a file into it
         (folder / CHECKPOINT).rmdir()
 
 

@@ -217,10 +217,13 @@ def _train(
 
 
 def _finished(arm: Arm, key: str, overwrite: bool) -> dict[str, Any] | None:
-    """What its train.json says, if this very adapter is there; of another one there must be nothing."""
+    """What its train.json says, if this very adapter is there; of another one there must be nothing. What a killed
+    process was still writing, or had not yet dropped, goes."""
     from realmodels.adapters import CONFIG, WEIGHTS
-    from realmodels.train_loop import drop_checkpoint
+    from realmodels.train_loop import CHECKPOINT, drop_checkpoint
+    from theory.files import sweep
 
+    sweep(arm.folder, arm.folder / CHECKPOINT)
     path = arm.folder / ABOUT
     if overwrite:
         for old in (path, arm.folder / CONFIG, arm.folder / WEIGHTS, arm.folder / RECORDS):
@@ -241,7 +244,10 @@ def _finished(arm: Arm, key: str, overwrite: bool) -> dict[str, Any] | None:
             f"{arm.folder}: holds an adapter of other rows, another recipe or another model; choose another folder, "
             "or start afresh with --overwrite"
         )
-    return dict(about) if (arm.folder / WEIGHTS).exists() and (arm.folder / CONFIG).exists() else None
+    if not ((arm.folder / WEIGHTS).exists() and (arm.folder / CONFIG).exists()):
+        return None
+    drop_checkpoint(arm.folder)
+    return dict(about)
 
 
 def _read(job: Job, source: str, tokens: Any, style: Any, longest: int, held: bool = False) -> TrainSet:

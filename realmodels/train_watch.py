@@ -66,13 +66,13 @@ class Watch:
         self.seen = replace(Seen(), **seen)
         kept = []
         if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
+            for line in self.path.read_bytes().split(b"\n"):
                 try:
                     if json.loads(line)["step"] <= step:
-                        kept.append(f"{line}\n")
-                except ValueError:  # torn
+                        kept.append(line + b"\n")
+                except ValueError:  # torn, or the end
                     break
-        write_whole(self.path, "".join(kept))
+        write_whole(self.path, b"".join(kept))
 
     def step(
         self, step: int, loss: float, tokens: int, rows: int, right: int, norm: float, rate: float

@@ -53,9 +53,7 @@ class Run:
         outcome = run_lab(plan, self.output, workers)
         if outcome.board is not None:
             print(outcome.board.to_text())
-            for path in outcome.board.write(self.output / f"scoreboard-{plan.hash}"):
-                print(f"wrote {path}", file=sys.stderr)
-        for path in outcome.records:
+        for path in (*outcome.boards, *outcome.records):
             print(f"wrote {path}", file=sys.stderr)
         return outcome.exit_code
 

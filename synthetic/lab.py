@@ -17,13 +17,13 @@ from synthetic.profiles import FIRST_SEED
 from synthetic.verdicts import Verdicts, claims_of, judge
 from synthetic.workers import Failed, Finished, Kind, Reported, Task, Worker
 from theory.command import FAILED, USAGE_ERROR
-from theory.files import write_whole
+from theory.files import sweep, write_whole
 from theory.runs import Run, open_run
 
 if TYPE_CHECKING:
     from theory.claims import Scoreboard
 
-CACHE = "cache"  # under the output folder
+CACHE, BOARD = "cache", "scoreboard"  # under the output folder
 TUNING = "tuning.jsonl"
 
 
@@ -36,10 +36,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves: records files, a scoreboard of everything known under the same configuration, failures."""
+    """What a run leaves: records files, a scoreboard of everything known under the same configuration and its files,
+    failures."""
 
     records: tuple[Path, ...]
     board: Scoreboard | None
+    boards: tuple[Path, ...]
     failures: tuple[Failure, ...]
 
     @property
@@ -65,9 +67,11 @@ def run_lab(plan: Plan, output: Path, workers: int, stream: TextIO | None = None
             _assemble_all(runs.values())
             raise
         records = _assemble_all(runs.values())
-    known = siblings(plan, output)
-    studies = {path.parent.name.rpartition("-")[0] for path in known}
-    return Outcome(records, judge(known, claims_of(sorted(studies))), failures)
+        known = siblings(plan, output)
+        studies = {path.parent.name.rpartition("-")[0] for path in known}
+        board = judge(known, claims_of(sorted(studies)))
+        boards = board.write(output / f"{BOARD}-{plan.hash}") if board is not None else ()
+    return Outcome(records, board, boards, failures)
 
 
 def assemble(run: Run) -> Path | None:
@@ -188,7 +192,8 @@ class _Crew:
 
 @contextmanager
 def in_use(cache: Path) -> Iterator[None]:
-    """The cache folder, shared with other runs; whoever is alone sweeps what killed processes were still writing."""
+    """The cache folder, shared with other runs; whoever is alone sweeps what killed processes were still writing there
+    and in the scoreboards beside it."""
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / ".lock", "a", encoding="utf-8") as lock:
         _sweep(cache, lock)
@@ -202,5 +207,4 @@ def in_use(cache: Path) -> Iterator[None]:
 def _sweep(cache: Path, lock: TextIO) -> None:
     with suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for stale in cache.rglob(".*.*"):
-            stale.unlink(missing_ok=True)
+        sweep(cache, *filter(Path.is_dir, cache.rglob("*")), *cache.parent.glob(f"{BOARD}-*"))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+_SCRATCH = re.compile(r"\..+\.[0-9a-f]{8}")
 
 
 @contextmanager
@@ -15,7 +18,7 @@ def whole_file(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file that appears at `path` when the block ends well and leaves no trace when it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    scratch = scratch_of(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         with open(scratch, mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
@@ -35,3 +38,16 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with whole_file(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)
+
+
+def scratch_of(path: Path) -> Path:
+    """Where `path` is written before it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def sweep(*folders: Path) -> None:
+    """Drop what killed processes were still writing in these folders; only for whoever alone writes there."""
+    for folder in folders:
+        for path in folder.glob(".*.*"):
+            if _SCRATCH.fullmatch(path.name):
+                path.unlink(missing_ok=True)

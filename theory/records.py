@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from theory.errors import TheoryError
+from theory.files import scratch_of
 from theory.jsonl import BLOCK, add_block, blocks, is_json
 from theory.schema import FIELDS as FIELDS
 from theory.schema import NUMBERS, REQUIRED, checked
@@ -67,11 +68,12 @@ class RecordWriter:
     """Appends checked records to a file, whole lines only.
 
     Makes the folders and repairs a tail torn by a crash. Several processes may append to one file. If the
-    disk is full nothing of the batch stays in it.
+    disk is full nothing of the batch stays in it. Errors name it by `name`, where it has another one in the end.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(path)
+        self.name = self.path if name is None else Path(name)
         self._forms: dict[Any, str] = {}
         self._tails: dict[Any, str] = {}
         self._given = 0
@@ -79,7 +81,7 @@ class RecordWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise TheoryError(f"{self.path}: cannot be opened for writing: {error.strerror}") from error
+            raise TheoryError(f"{self.name}: cannot be opened for writing: {error.strerror}") from error
         try:
             with self._locked():
                 self._repair()
@@ -104,7 +106,7 @@ class RecordWriter:
         try:
             os.fsync(file)
         except OSError as error:
-            raise TheoryError(f"{self.path}: cannot be saved to disk: {error.strerror}") from error
+            raise TheoryError(f"{self.name}: cannot be saved to disk: {error.strerror}") from error
         finally:
             os.close(file)
 
@@ -118,7 +120,7 @@ class RecordWriter:
 
     def _append(self, batch: Sequence[Record]) -> None:
         if self._file < 0:
-            raise TheoryError(f"{self.path}: the writer is closed")
+            raise TheoryError(f"{self.name}: the writer is closed")
         data = "".join(map(self._line, batch)).encode()
         with self._locked():
             end = os.fstat(self._file).st_size
@@ -130,9 +132,12 @@ class RecordWriter:
             if problem:
                 with suppress(OSError):
                     os.ftruncate(self._file, end)
-                raise TheoryError(
-                    f"{self.path}: cannot write, {problem}; the file ends with its last whole line"
+                left = (
+                    "the file ends with its last whole line"
+                    if self.name == self.path
+                    else "nothing is written"
                 )
+                raise TheoryError(f"{self.name}: cannot write, {problem}; {left}; free some and start again")
 
     def _line(self, record: Record) -> str:
         """One line. The strings of a row repeat: they are checked and turned into JSON once."""
@@ -140,7 +145,7 @@ class RecordWriter:
         if not isinstance(record, Record):
             found = type(record).__name__
             raise TheoryError(
-                f"{self.path}: record {self._given} of this writer: expected a Record, got {found}"
+                f"{self.name}: record {self._given} of this writer: expected a Record, got {found}"
             )
         names, item = _NAMES(record), record.item
         seed, step, value, n = _NUMBERS(record)
@@ -151,7 +156,7 @@ class RecordWriter:
         if form is None or tail is None or not _plain(seed, step, value, n, item):
             wrong = checked(record)
             if wrong:
-                raise TheoryError(f"{self.path}: record {self._given} of this writer: {wrong}")
+                raise TheoryError(f"{self.name}: record {self._given} of this writer: {wrong}")
             if len(self._forms) + len(self._tails) > CACHE:
                 self._forms, self._tails = {}, {}
             form = self._forms[names] = _form(record)
@@ -172,7 +177,7 @@ class RecordWriter:
             os.write(self._file, b"\n")
         elif torn:
             os.ftruncate(self._file, size - len(torn))
-            _warn(f"{self.path}: the last line was torn (a crash?); its {len(torn)} bytes are cut off")
+            _warn(f"{self.name}: the last line was torn (a crash?); its {len(torn)} bytes are cut off")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -190,10 +195,9 @@ class RecordWriter:
 
 def write_records(path: Path, records: Iterable[Record]) -> Path:
     """A file of these records alone, checked, whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
+    scratch = scratch_of(path)
     try:
-        with RecordWriter(scratch) as out:
+        with RecordWriter(scratch, path) as out:
             out.write_many(records)
         os.replace(scratch, path)
     finally:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from theory.errors import TheoryError
-from theory.files import write_whole
+from theory.files import sweep, write_whole
 
 _PACKAGES = ("nameblind", "numpy", "scipy", "networkx", "torch", "transformers", "peft")
 
@@ -86,11 +86,7 @@ def open_run(root: str | Path, study: str, config: Mapping[str, Any]) -> Iterato
     folder = Path(root) / run_id(study, config)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
-        for stale in [
-            *folder.glob(".*.*"),
-            *folder.glob("parts/.*"),
-        ]:  # what a killed process was still writing
-            stale.unlink()
+        sweep(folder, folder / "parts")
         path, text = (
             folder / "config.json",
             json.dumps(json.loads(_canonical(config)), indent=1, sort_keys=True) + "\n",
