@@ -28,10 +28,15 @@ from realmodels.study_table import Order, Say, Section, Study
 from theory.claims.base import Absent, Cell, Stop
 from theory.claims.estimators import difference
 from theory.claims.evidence import StudyRows
-from theory.schema import Record
+from theory.schema import Record, shown
 
 CONTRAST = ("known", "unknown")
-SELECTIONS = (*CONTRAST, "best", "lesser", "random")  # ways to choose rows that prompts may rank otherwise
+RANKED = (
+    "best",
+    "lesser",
+    "random",
+)  # with the contrast, ways to choose rows that prompts may rank otherwise
+SELECTIONS = (*CONTRAST, *RANKED)
 FEW = "few:4"
 SHOWN = ("few:1", "few:2", FEW, "few:8", "few-wrong:4")  # what an exam puts itself
 FAR = ("zero", FEW)  # asked of other relations too
@@ -42,12 +47,19 @@ GRADED = (("similarity",), ("similarity", "known"))
 
 @dataclass(frozen=True)
 class PromptSettings(Settings):
-    """`instruct` is an instruction-tuned model of the same kind: the contrast is trained on it as well."""
+    """`instruct` is an instruction-tuned model of the same kind: the contrast is trained on it as well. `others` are
+    the sets beside the contrast; without them nothing is said of how prompts rank ways to choose rows."""
 
     instruct: str = ""
+    others: tuple[str, ...] = (*RANKED, *SMALL)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        known = (*RANKED, *SMALL)
+        if not isinstance(self.others, tuple) or not set(self.others) <= set(known):
+            raise RealmodelsError(
+                f"settings: others: expected some of {', '.join(known)} in brackets, got {shown(self.others)}"
+            )
         if self.shots != 4:
             raise RealmodelsError(
                 "settings: shots: the study's prompts have 1, 2, 4 and 8 shots; leave it at 4"
@@ -58,7 +70,7 @@ class PromptSettings(Settings):
 
 def names(settings: Settings) -> tuple[str, ...]:
     """The sets, all equally large but the small ones."""
-    return (*SELECTIONS, *SMALL)
+    return (*CONTRAST, *(settings.others if isinstance(settings, PromptSettings) else ()))
 
 
 def adapt(arm: Arm) -> Arm:
@@ -138,8 +150,11 @@ def compared(bundle: Bundle, stamp: Stamp) -> Iterator[Record]:
 
 
 def ranked(bundle: Bundle, stamp: Stamp) -> Iterator[Record]:
-    """How far the order of the selections by zero-shot accuracy is their order under a prompt, on other items."""
+    """How far the order of the selections by zero-shot accuracy is their order under a prompt, on other items. Two are
+    no ranking."""
     ends = [bundle.results[name] for name in SELECTIONS if name in bundle.results]
+    if len(ends) < 3:
+        return
     hits = {prompt: np.stack([one.asked[one.steps, "test", prompt].hits for one in ends]) for prompt in FAR}
     for prompt in FAR:
         if np.isfinite(found := rank_agreement(hits["zero"], hits[prompt], bundle.seed)):

@@ -335,6 +335,26 @@ def test_started_again_nothing_is_trained_and_records_are_the_same(ran, pocket):
     assert not any(" s; " in line for line in again)
 
 
+def test_the_contrast_alone_says_nothing_of_ranks(ran, pocket):
+    output, _, _ = ran
+    folder = output.parent / "alone"
+    folder.mkdir()
+    asked = order(pocket, folder, others=())
+    said = []
+    STUDY.run(replace(asked, audit=output / "audit", shared=output.parent / "arms"), said.append)
+    assert not any(" s; " in line for line in said)  # its arms are there
+    whole, alone = (read_records(one / "records.jsonl") for one in (output, folder))
+    assert set(alone.levels["trained_on"]) == {*CONTRAST, "none", "across"}
+    assert "selection_rank_agreement" not in alone.levels["metric"]
+    own = [
+        {replace(r, run="") for r in one.take(one.mask(trained_on="known")).records()}
+        for one in (whole, alone)
+    ]
+    assert own[0] == own[1]
+    with pytest.raises(RealmodelsError, match="settings: others: expected some of best, lesser"):
+        PromptSettings(others=("bst",))
+
+
 def test_small_sets_are_a_tenth(ran):
     output, _, _ = ran
     sets = json.loads((output / "plan.json").read_text())["sets"]["10"]
