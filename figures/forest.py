@@ -85,7 +85,7 @@ def _panel(axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: 
     for i, verdict, part in group:
         row, found = claims.index(verdict.claim.id), part.interval
         assert found is not None
-        y = row + 0.62 * ((i + 0.5) / lanes - 0.5)
+        y = row + 0.8 * ((i + 0.5) / lanes - 0.5)
         (colour, shape), plain = lane(i), verdict.answer not in ANSWERED
         axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.0)
         for end, at, sign in ((found.low, low, "<"), (found.high, high, ">")):

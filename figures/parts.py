@@ -32,7 +32,7 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
     with house():
         figure, grid = canvas(
             TEXT_WIDTH,
-            0.38 * sum(heights) + 0.42 * len(groups) + 0.7,
+            max(0.38, 0.08 * len(labs)) * sum(heights) + 0.42 * len(groups) + 0.7,
             nrows=len(groups),
             squeeze=False,
             gridspec_kw={"height_ratios": heights},
@@ -81,7 +81,7 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
     for verdict, found in group:
         lab, one = labs.index((verdict.lab, verdict.run)), found.interval
         assert one is not None
-        at = names.index(found.part.name) + 0.6 * ((lab + 0.5) / len(labs) - 0.5)
+        at = names.index(found.part.name) + 0.75 * ((lab + 0.5) / len(labs) - 0.5)
         colour, shape = lane(lab)
         if np.isfinite(one.low):
             axes.plot([one.low, one.high], [at, at], color=colour, linewidth=1.0)

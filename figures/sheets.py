@@ -36,6 +36,8 @@ def beside(axes: Any, **more: Any) -> Any:
 
 def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> None:
     """A note with a legend under it, below all panels; of handles with the same label the first one is kept."""
+    from matplotlib.lines import Line2D
+
     named: dict[str, Any] = {}
     for handle in handles:
         named.setdefault(handle.get_label(), handle)
@@ -45,9 +47,10 @@ def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> Non
     )  # fmt: skip
     legend.get_title().set_color(QUIET)
     legend.get_title().set_multialignment("center")
-    for handle in legend.legend_handles:
-        if getattr(handle, "get_alpha", lambda: None)() is not None:
-            handle.set_alpha(1.0)
+    for one in legend.legend_handles:  # marks as in the picture may be too small and pale to be told apart
+        if isinstance(one, Line2D) and one.get_alpha() is not None:
+            one.set_alpha(1.0)
+            one.set_markersize(4.0)
 
 
 def handles(*panels: Any) -> list[Any]:

@@ -309,12 +309,49 @@ def test_every_field_has_a_name_and_the_keyboard_reaches_the_content(tab):
         == []
     )
     tab.open(tab.run("location.href.split('#')[0]"))
-    key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
-    for kind in ("keyDown", "keyUp"):
-        tab("Input.dispatchKeyEvent", type=kind, **key)
+    press(tab, "Tab", 9)
     assert tab.run("document.activeElement.className") == "skip"
     assert tab.run("document.activeElement.getBoundingClientRect().left >= 0")
     assert tab.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def press(tab, key, code):
+    for kind in ("keyDown", "keyUp"):
+        tab("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+
+SEEN = """
+(() => {
+  const one = document.activeElement, box = one.getBoundingClientRect();
+  return {
+    outline: getComputedStyle(one).outlineStyle, inside: box.top < innerHeight && box.bottom > 0,
+    name: one.id || one.getAttribute("aria-label") || one.textContent.trim(),
+  };
+})()
+"""
+
+
+def test_the_keyboard_shows_where_it_stands_and_moves_the_sliders(tab):
+    still = {"name": "prefers-reduced-motion", "value": "reduce"}  # no gliding to what has the focus
+    tab("Emulation.setEmulatedMedia", features=[still])
+    tab.open(tab.run("location.href.split('#')[0]"))
+    names = []
+    for _ in range(16):
+        press(tab, "Tab", 9)
+        found = tab.run(SEEN)
+        assert found["outline"] == "solid", found
+        assert found["inside"], found
+        names.append(found["name"])
+    assert names[0] == "Skip to the content"
+    assert all(names)
+    assert {"theme", "search", "verdict", "paper", "lab", "Scoreboard"} <= set(names)
+    tab.run("document.getElementById('q').focus()")
+    for _ in range(10):
+        press(tab, "ArrowLeft", 37)
+    q = float(tab.run("document.getElementById('q').value"))
+    assert q == pytest.approx(0.85)
+    shown = tab.run("Number(document.getElementById('out-accuracy').dataset.value)")
+    assert shown == pytest.approx(predict(q, 2.0, 100).accuracy)
 
 
 def test_it_prints_everything_and_no_controls(tab):
