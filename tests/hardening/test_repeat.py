@@ -31,6 +31,8 @@ from synthetic.generate import generate
 from synthetic.model import LlamaSpec
 from synthetic.pocket import PocketSpec, make_pocket
 from synthetic.train_spec import TrainSpec
+from tests.hardening.crash import differences, left
+from tests.hardening.victims import TINY
 from tests.realmodels.conftest import FACTS, tiny, write_audit  # noqa: F401
 from theory import THEOREMS, WorldSpec, evaluate, make_world
 from theory.intervals import bootstrap_interval
@@ -133,6 +135,21 @@ def test_the_laboratory_does_not_depend_on_the_hash_seed(tmp_path):
     assert digest(*(tmp_path / "1" / name for name in names)) == digest(
         *(tmp_path / "977" / name for name in names)
     )
+
+
+@pytest.mark.slow
+def test_records_of_the_laboratory_do_not_depend_on_workers_or_the_hash_seed(tmp_path):
+    """A base that knows some facts: one that knows none is refused, for `known` has no row then."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    found = []
+    for workers, seed in ((1, 1), (2, 977)):
+        out = tmp_path / str(seed)
+        words = ["--studies", "salience", "validity", "--seeds", "100", "101", "--workers", str(workers)]
+        where = ["--setup", str(tmp_path / "tiny.toml"), "-o", str(out)]
+        apart("-m", "synthetic", "run", "quick", *words, *where, seed=seed)
+        found.append(left(out))
+    assert sum(name.endswith("/records.jsonl") for name in found[0]) == 2
+    assert differences(*found) == []
 
 
 def test_measurements_do_not_depend_on_workers_or_the_hash_seed(tmp_path):
