@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from realmodels.errors import RealmodelsError
+from realmodels.stored import Database
 from theory.files import sweep, whole_file
 from theory.runs import append_line, locked
 
@@ -50,13 +52,23 @@ def team() -> Team:
     return Team(found["RANK"], found["WORLD_SIZE"])
 
 
+_TABLE = """CREATE TABLE line (
+    key TEXT PRIMARY KEY, file INTEGER, start INTEGER, length INTEGER, settled INTEGER DEFAULT 0
+) WITHOUT ROWID"""
+_PUT = "INSERT OR REPLACE INTO line (key, file, start, length) VALUES (?, ?, ?, ?)"
+_FIND = "SELECT file, start, length, settled FROM line WHERE key = ?"
+_SETTLE = "UPDATE line SET file = 0, start = ?, length = ?, settled = 1 WHERE key = ?"
+_LEFT = "SELECT key FROM line WHERE settled = 0 AND key > ? ORDER BY key LIMIT 1000"
+Place = tuple[int, int, int, int]  # number of the file, first byte, bytes, whether it is settled
+
+
 @dataclass
 class Parts:
-    """The lines of a folder by key: where they stand, read when they are wanted."""
+    """The lines of a folder by key: where they stand (a table on disk), read when they are wanted."""
 
     folder: Path
     team: Team = field(default_factory=Team)
-    _where: dict[str, tuple[Path, int, int]] = field(default_factory=dict)
+    _where: Database = field(default_factory=lambda: Database(_TABLE))
     _read: dict[Path, int] = field(default_factory=dict)
 
     @property
@@ -74,10 +86,10 @@ class Parts:
                 self._take_in(path)
 
     def has(self, keys: Iterable[str]) -> bool:
-        return all(key in self._where for key in keys)
+        return all(self._place(key) for key in keys)
 
     def missing(self, keys: Iterable[str]) -> int:
-        return sum(key not in self._where for key in keys)
+        return sum(not self._place(key) for key in keys)
 
     def put(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Append a finished piece in one write; a full disk leaves the file as it was."""
@@ -86,28 +98,29 @@ class Parts:
 
     def get(self, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
         """The lines of these keys, in their order."""
-        with ExitStack() as stack:
-            files = {path: stack.enter_context(open(path, "rb")) for path in self._read}
+        with self._files() as files:
             for key in keys:
-                path, start, length = self._where[key]
-                files[path].seek(start)
-                yield json.loads(files[path].read(length))
+                yield json.loads(_read(files, self._place(key)))
 
     def settle(self, keys: Iterable[str]) -> None:
         """Make generations.jsonl these keys in order, then what else was there, by key; and nothing twice."""
-        wanted = list(dict.fromkeys(keys))
-        others = sorted(set(self._where) - set(wanted))
-        with whole_file(self.file, "wb") as out:
-            for line in self.get([*wanted, *others]):
-                out.write(f"{_line(line)}\n".encode())
+        end = 0
+        with whole_file(self.file, "wb") as out, self._files() as files:
+            for key in chain(keys, self._others()):
+                place = self._place(key)
+                if place and place[-1]:
+                    continue
+                out.write(data := f"{_line(json.loads(_read(files, place)))}\n".encode())
+                self._where.do(_SETTLE, (end, len(data), key))
+                end += len(data)
         for path in self.folder.glob("generations.rank-*.jsonl"):
             path.unlink()
-        self._where.clear()
-        self._read.clear()
-        self.refresh()
+        self._where.do("UPDATE line SET settled = 0")
+        self._read = {self.file: end}
 
-    def wait(self, keys: Sequence[str], pause: float = 0.5, patience: float = PATIENCE) -> None:
-        """Until the others of the team have done their share; nothing new for `patience` seconds is an error."""
+    def wait(self, keys: Iterable[str], pause: float = 0.5, patience: float = PATIENCE) -> None:
+        """Until the others of the team have done their share of the keys, which are gone through several times;
+        nothing new for `patience` seconds is an error."""
         heard, missing = time.monotonic(), self.missing(keys)
         while missing:
             time.sleep(pause)
@@ -132,17 +145,45 @@ class Parts:
     def _lock_of(self, rank: int) -> Path:
         return self.folder / (".lock" if rank == 0 else f".lock-{rank}")
 
+    def _place(self, key: str) -> Place | None:
+        found: Place | None = self._where.do(_FIND, (key,)).fetchone()
+        return found
+
+    def _others(self) -> Iterator[str]:
+        """What is not settled, by name."""
+        last = ""
+        while found := self._where.do(_LEFT, (last,)).fetchall():
+            yield from (key for (key,) in found)
+            last = found[-1][0]
+
+    @contextmanager
+    def _files(self) -> Iterator[list[IO[bytes]]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(open(path, "rb")) for path in self._read]
+
     def _take_in(self, path: Path) -> None:
         with open(path, "rb") as file:
-            place = self._read.get(path, 0)
+            place = self._read.setdefault(path, 0)
+            number = list(self._read).index(path)
             file.seek(place)
-            for raw in file:
-                if not raw.endswith(b"\n"):
-                    break  # still being written, or torn: the next append ends it
-                if key := _key(raw):
-                    self._where[key] = (path, place, len(raw))
-                place += len(raw)
+            self._where.do_many(_PUT, self._lines(file, path, number, place))
+
+    def _lines(self, file: IO[bytes], path: Path, number: int, place: int) -> Iterator[tuple[Any, ...]]:
+        for raw in file:
+            if not raw.endswith(b"\n"):
+                break  # still being written, or torn: the next append ends it
+            if key := _key(raw):
+                yield key, number, place, len(raw)
+            place += len(raw)
             self._read[path] = place
+
+
+def _read(files: Sequence[IO[bytes]], place: Place | None) -> bytes:
+    if place is None:
+        raise KeyError("no line of this key")
+    number, start, length, _ = place
+    files[number].seek(start)
+    return files[number].read(length)
 
 
 def _line(line: Mapping[str, Any]) -> str:
@@ -152,7 +193,7 @@ def _line(line: Mapping[str, Any]) -> str:
 def _key(raw: bytes) -> str | None:
     try:
         found = json.loads(raw)
+        key = found.get("key") if isinstance(found, dict) else None
+        return key if isinstance(key, str) and key.encode() else None
     except ValueError:
         return None
-    key = found.get("key") if isinstance(found, dict) else None
-    return key if isinstance(key, str) else None
