@@ -339,8 +339,13 @@ def test_bfloat16(tiny, rows, tmp_path, crew_of):
 @pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_gone_on_from_a_checkpoint(tiny, rows, tmp_path, crew_of, monkeypatch, dropout):
-    """To the last bit, with a kill between two checkpoints."""
-    changes = {"epochs": 3, "save_every": 2, "dropout": dropout}
+    """To the last bit, with a kill between two checkpoints, whatever has been drawn until then: rows are of unlike
+    lengths, so that one process draws more than the other."""
+    lines = [json.loads(line) for line in rows.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["question"] = "Please say, " * number + line["question"]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    changes = {"epochs": 3, "save_every": 2, "dropout": dropout, "batching": "random"}
     assert not any(
         one.code
         for one in crew_of(2, lambda rank: typed(words(tiny, rows, tmp_path / "whole", "--shard", **changes)))
@@ -375,7 +380,8 @@ def test_gone_on_from_a_checkpoint(tiny, rows, tmp_path, crew_of, monkeypatch, d
         done = crew_of(2, lambda rank: typed(words(tiny, rows, tmp_path / "mixed", "--shard", **changes)))
         assert not any(one.code for one in done)
         assert "step 2:" not in done[0].err
-        same(tmp_path / "whole", tmp_path / "mixed", within=1e-5)
+        # AdamW divides a weight's first gradient by its own size; here one is 4e-8, and as much is rounding
+        same(tmp_path / "whole", tmp_path / "mixed", within=1e-4)
 
 
 def _stop(steps):
