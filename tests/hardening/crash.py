@@ -42,6 +42,7 @@ TICK = 0.005  # seconds between two looks at a running command
 LONG = 900.0  # seconds after which a command hangs
 MOST = 6  # kills before a run may end
 EQUAL = "what is left equals an uninterrupted run's byte for byte, times and host apart; nothing half-written"
+REFUSED = "the second is refused with the reason, or comes after the first; " + EQUAL
 SPOILED = "not all well: see the command's output"
 
 # ---------------------------------------------------------------- what may differ between two runs
@@ -329,8 +330,9 @@ def killed(bench: Bench, kills: int, chance: random.Random, ways: Sequence[str])
             hit = now < most and until(running, moment, more)
             workers = [(pid, born(pid)) for pid in _children(running.pid)] if hit else []
             hit = hit and kill(running, how)
-            now += hit
             code = running.wait()
+            hit = hit and (code != 0 or how == "worker")  # else it had just ended by itself
+            now += hit
             problems += outlived(workers) if hit and how != "worker" else []
             if not hit:
                 break
@@ -411,19 +413,19 @@ def main() -> int:
         chance = random.Random(f"{victim.name} {asked.seed}")
         trials = []
         if asked.kills:
-            trials.append(
-                (f"{victim.title} killed at random moments", killed(bench, asked.kills, chance, victim.ways))
-            )
+            tally = killed(bench, asked.kills, chance, victim.ways)
+            trials.append((f"{victim.title} killed at random moments", EQUAL, tally))
         if asked.steps:
-            trials.append((f"{victim.title} killed before every step on files", stepped(bench)))
+            trials.append((f"{victim.title} killed before every step on files", EQUAL, stepped(bench)))
         if asked.pairs:
-            trials.append((f"{victim.title} started twice on one folder", paired(bench, asked.pairs, chance)))
-    for what, tally in trials:
+            tally = paired(bench, asked.pairs, chance)
+            trials.append((f"{victim.title} started twice on one folder", REFUSED, tally))
+    for what, well, tally in trials:
         print(f"{what}: {tally.well} of {tally.tried} well", *tally.wrong, sep="\n  ")
         if asked.keep:
-            found = SPOILED if tally.wrong else EQUAL
+            found = SPOILED if tally.wrong else well
             keep(Trial("crash", what, tally.tried, tally.well, found, command))
-    wrong = any(tally.wrong for _, tally in trials)
+    wrong = any(tally.wrong for *_, tally in trials)
     if not wrong:
         shutil.rmtree(scratch)
     return int(wrong)

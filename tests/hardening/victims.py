@@ -87,7 +87,7 @@ def victims(folder: Path, start: Start, size: int = len(RELATIONS)) -> dict[str,
     once = Victim("train", "realmodels", ("train", *on, "-o", "out", "--data", str(rows), *fit))
     if start(once, folder, None).wait():
         raise RuntimeError((folder / "said").read_text(encoding="utf-8"))
-    ask = ("--prompts", "3", "--estimator", "sample", "--samples", "3", "--signals", "margin", "p_true")
+    ask = ("--prompts", "2", "--estimator", "sample", "--samples", "2", "--signals", "margin", "p_true")
     tasks = ("--tasks", f"one={rows},two={other}", "--prompts", "zero,few:2,cot", "--longest", "4")
     return {
         "laboratory": Victim(
