@@ -13,6 +13,7 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, overload
 
@@ -194,25 +195,44 @@ class Hashes:
 
 
 class _Scratch:
-    """A file without a name, closed with its owner."""
+    """Bytes in memory up to `HELD`, else in a file without a name that is closed with its owner. Nothing in it has a
+    position, so that forked processes may read it too."""
 
     def __init__(self, owner: object) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=HELD)  # noqa: SIM115
-        weakref.finalize(owner, self._file.close)
+        self._held, self._disk = bytearray(), -1
+        self._open = ExitStack()
+        weakref.finalize(owner, self._open.close)
 
     def write(self, start: int, data: bytes) -> None:
-        try:
-            self._file.seek(start)
-            self._file.write(data)
-        except OSError as problem:
-            raise _no_room(problem) from None
+        if self._disk < 0 and start + len(data) > HELD:
+            self._spill()
+        if self._disk < 0:
+            self._held[start : start + len(data)] = data
+        else:
+            self._put(start, data)
 
     def read(self, start: int, length: int) -> bytes:
+        if self._disk < 0:
+            return bytes(self._held[start : start + length])
+        return os.pread(self._disk, length, start)
+
+    def _spill(self) -> None:
         try:
-            self._file.seek(start)
-            return self._file.read(length)
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         except OSError as problem:
             raise _no_room(problem) from None
+        self._disk = self._open.enter_context(file).fileno()
+        self._put(0, self._held)
+        self._held = bytearray()
+
+    def _put(self, start: int, data: bytes | bytearray) -> None:
+        rest = memoryview(data)
+        while len(rest):
+            try:
+                written = os.pwrite(self._disk, rest, start)
+            except OSError as problem:
+                raise _no_room(problem) from None
+            start, rest = start + written, rest[written:]
 
 
 def _reader(file: _Scratch, ends: array[int]) -> Callable[[int], Any]:

@@ -3,6 +3,7 @@
 `python tests/hardening/scale.py TRIAL` measures at length."""
 
 import json
+import os
 import pickle
 import random
 from argparse import Namespace
@@ -79,6 +80,10 @@ def test_stored_items_are_those_that_were_given(monkeypatch, held):
         with pytest.raises(IndexError):
             found[place]
     assert list(Stored()) == []
+    if (child := os.fork()) == 0:  # readers of one file do not move each other's place
+        os._exit(0 if all(found[i] == items[i] for i in range(0, 700, 3)) else 1)
+    assert all(found[i] == items[i] for i in range(699, -1, -2))
+    assert os.waitpid(child, 0)[1] == 0
     assert list(Chosen(found.__getitem__, np.array([4, 2]))) == [items[4], items[2]]
 
 
@@ -111,14 +116,15 @@ def test_sets_know_what_they_hold():
 
 def test_a_full_temporary_folder_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    items, full = Stored(["a"]), OSError(28, "No space left on device")
+    monkeypatch.setattr(stored, "HELD", 40)
+    items = Stored(["a"])
 
     def refuse(*_):
-        raise full
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(items._file._file, "write", refuse)
+    monkeypatch.setattr(stored.os, "pwrite", refuse)
     with pytest.raises(OSError, match=r"No space left on device .temporary files; set TMPDIR") as problem:
-        items.append("b")
+        items.append("b" * 40)
     assert problem.value.filename == str(tmp_path)
     with pytest.raises(OSError, match="temporary files; set TMPDIR"):
         Database("not SQL")
