@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -244,10 +244,22 @@ def _begin(job: Job, tuned: Sequence[Tuned], dtype: str) -> datetime:
         return begun
     elif any(job.output.glob("audit.jsonl")):
         raise RealmodelsError(f"{job.output}: holds an audit; choose another --output-dir")
-    begun = datetime.now(UTC).replace(tzinfo=None)
+    # the latest samples of a task are the ones that count, also where the clock was put back
+    begun = max([datetime.now(UTC).replace(tzinfo=None), *map(_after, job.output.glob("*/results_*.json"))])
     write_whole(job.output / "environment.json", json.dumps(environment(), indent=1) + "\n")
     write_whole(path, json.dumps({"model": model, "begun": begun.isoformat()}, indent=1) + "\n")
     return begun
+
+
+def _after(results: Path) -> datetime:
+    """A moment later than the one in the name of this file, if there is one."""
+    day, _, clock = results.stem.removeprefix("results_").partition("T")
+    try:
+        return datetime.fromisoformat(f"{day}T{clock.replace('-', ':')}").replace(tzinfo=None) + timedelta(
+            seconds=1
+        )
+    except (ValueError, OverflowError):
+        return datetime.min
 
 
 def _work(job: Job, resident: Resident, plan: Plan, parts: Parts, progress: bool) -> None:

@@ -16,7 +16,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -176,7 +176,7 @@ def locked(path: Path) -> Iterator[IO[str]]:
             raise TheoryError(
                 f"{path.parent}: in use by {owner}; wait for it to end or choose another folder"
             ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        with suppress(OSError):  # a courtesy, for which a full disk has no room
+            file.truncate(0)
+            os.write(file.fileno(), f"process {os.getpid()}".encode())
         yield file
