@@ -133,15 +133,15 @@ def read_audit(path: str | Path) -> Audited:
     return Audited(
         path,
         fingerprint,
-        np.array(label, np.int8),
-        {name: np.array(values) for name, values in scores.items()},
-        np.array(relation, np.int64),
+        np.frombuffer(label, np.int8),
+        {name: np.frombuffer(values) for name, values in scores.items()},
+        np.frombuffer(relation, np.int64),
         tuple(names),
         subject.found(),
         answer.found(),
         answers,
-        np.array(overlap, np.int8),
-        np.array(dominant, bool),
+        np.frombuffer(overlap, np.int8),
+        np.frombuffer(dominant, np.bool_),
         {name: tuple(seen.values()) for name, seen in settings.items()},
         _source(path.with_name("summary.json")),
     )
@@ -167,7 +167,7 @@ class _Codes:
         self._hashes.append(int.from_bytes(data, "big"))
 
     def found(self) -> Ints:
-        hashes = np.array(self._hashes)
+        hashes = np.frombuffer(self._hashes, np.uint64)
         _, first, code = np.unique(hashes, return_index=True, return_inverse=True)
         some = hashes[first] != 0
         rank = np.full(len(first), -1)

@@ -311,9 +311,9 @@ def world(folder: Path, size: int, flags: argparse.Namespace) -> str:
 
 TRIALS = {
     "audit": Trial("audit with a stub", audit, (20_000, 60_000, 176_560), 250, prepare=put_questions),
-    "filter": Trial("filter --keep", filter_, (20_000, 60_000, 176_560), 200, prepare=put_audit),
-    "arms": Trial("filter --arms", arms, (20_000, 60_000, 176_560), 400, prepare=put_audit),
-    "agree": Trial("agree", agree, (20_000, 60_000, 176_560), 200, prepare=put_audit),
+    "filter": Trial("filter --keep", filter_, (20_000, 60_000, 176_560), 300, prepare=put_audit),
+    "arms": Trial("filter --arms", arms, (20_000, 60_000, 176_560), 800, prepare=put_audit),
+    "agree": Trial("agree", agree, (20_000, 60_000, 176_560), 500, prepare=put_audit),
     "split": Trial("split", split, (20_000, 60_000, 176_560), 150, prepare=put_questions),
     "rows": Trial("reading rows", rows, (20_000, 60_000, 176_560), 50, prepare=put_questions),
     "claims": Trial("theory claims", claims, (1_000_000, 10_000_000), 200, "records", put_records),
