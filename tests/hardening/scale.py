@@ -312,10 +312,10 @@ def world(folder: Path, size: int, flags: argparse.Namespace) -> str:
 TRIALS = {
     "audit": Trial("audit with a stub", audit, (20_000, 60_000, 176_560), 250, prepare=put_questions),
     "filter": Trial("filter --keep", filter_, (20_000, 60_000, 176_560), 300, prepare=put_audit),
-    "arms": Trial("filter --arms", arms, (20_000, 60_000, 176_560), 800, prepare=put_audit),
-    "agree": Trial("agree", agree, (20_000, 60_000, 176_560), 500, prepare=put_audit),
+    "arms": Trial("filter --arms", arms, (20_000, 60_000, 176_560), 400, prepare=put_audit),
+    "agree": Trial("agree", agree, (20_000, 60_000, 176_560), 400, prepare=put_audit),
     "split": Trial("split", split, (20_000, 60_000, 176_560), 150, prepare=put_questions),
-    "rows": Trial("reading rows", rows, (20_000, 60_000, 176_560), 50, prepare=put_questions),
+    "rows": Trial("rows read one by one", rows, (20_000, 60_000, 176_560), 50, prepare=put_questions),
     "claims": Trial("theory claims", claims, (1_000_000, 10_000_000), 200, "records", put_records),
     "world": Trial("a world drawn, saved, loaded and checked", world, (100_000, 1_000_000), 200, "facts"),
 }  # fmt: skip
@@ -395,7 +395,7 @@ def main(words: list[str] | None = None) -> int:
     good = grown <= trial.growth
     said = (
         f"{last.size / last.seconds:,.0f} {trial.unit}/s, peak {last.peak / MIB:,.0f} MB, "
-        f"{max(grown, 0.0):,.0f} bytes more a row than at {found[-2].size:,}"
+        f"{max(grown, 0.0):,.0f} bytes more for each above {found[-2].size:,}"
         if len(found) > 1
         else f"{last.size / last.seconds:,.0f} {trial.unit}/s, peak {last.peak / MIB:,.0f} MB"
     )
@@ -410,7 +410,7 @@ def main(words: list[str] | None = None) -> int:
         command += f" --prompts {flags.prompts}" if flags.trial == "audit" and flags.prompts != 2 else ""
         command += " --margin" * flags.margin
         command += f" --sizes {' '.join(map(str, flags.sizes))}" if flags.sizes != list(trial.sizes) else ""
-        what = f"{trial.what} of {last.size:,} {trial.unit}{more}"
+        what = f"{trial.what}: {last.size:,} {trial.unit}{more}"
         keep(Line("scale", what, len(found), len(found) - (not good), said, command))
     return 0 if good else 1
 
