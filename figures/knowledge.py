@@ -100,7 +100,7 @@ def read_graph(path: Path) -> Knowledge:
         if not drawn or BEFORE[1] not in prompts or "zero" not in prompts:
             raise KeyError("held-out edges under the prompts zero and own")
         lab, seed, relation = str(found["lab"]), int(found["seed"]), str(found["relation_name"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FiguresError(
             f"{path}: it lacks {error}; write it again with `python -m synthetic graph`"
         ) from None

@@ -315,6 +315,10 @@ def plainly(name: str) -> Iterator[None]:
     ) as problem:
         if out_of_memory(problem):
             raise MemoryError from problem
+        if isinstance(
+            problem, UnicodeEncodeError
+        ):  # of the path, which is no text: said with a remedy further up
+            raise
         if "trust_remote_code" in str(problem):
             raise RealmodelsError(
                 f"{name}: wants to run code of its own; read that code, then allow it with --allow-code"

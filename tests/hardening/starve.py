@@ -155,7 +155,8 @@ def letters(command: Command, results: dict[str, Any], limit: int) -> Ways:
     """Locale C without Python's own UTF-8 mode, output in Latin-1, a path of all kinds of letters, all of it."""
     yield "odd path", How(works=True, odd=True)
     yield "LC_ALL=C PYTHONUTF8=0", How(Lack(ASCII, fresh=True), works=True)
-    yield "odd path, LC_ALL=C PYTHONUTF8=0", How(Lack(ASCII, fresh=True), odd=True)
+    if command.writes:  # others print the path, in escapes
+        yield "odd path, LC_ALL=C PYTHONUTF8=0", How(Lack(ASCII, fresh=True), odd=True)
     if not command.heavy:
         yield "output in Latin-1", How(Lack({"PYTHONIOENCODING": "latin-1:strict"}, fresh=True), works=True)
 
@@ -169,7 +170,9 @@ def clock(command: Command, results: dict[str, Any], limit: int) -> Ways:
             os.utime(path, (later, later))
 
     yield "backwards", How(Lack(backwards=True, fresh=command.heavy), works=True)
-    if command.name != "synthetic pocket":  # which writes into no folder that holds something
+    if (
+        command.writes and command.name != "synthetic pocket"
+    ):  # which writes into no folder that holds something
         yield "files of next year", How(before=next_year, finished=True, works=True)
 
 

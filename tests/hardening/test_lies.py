@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from figures.columns import read_columns, write_columns
+from figures.errors import FiguresError
 from figures.knowledge import knowledge, read_graph
 from figures.provenance import sources
 from figures.report import page
@@ -582,6 +583,19 @@ def test_a_graph_with_names_of_any_kind_is_drawn(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {"graph.json", "deep"}
     (svg,) = (file for file in files if file.suffix == ".svg")
     assert "<script" not in svg.read_text()
+
+
+@pytest.mark.parametrize(
+    ("where", "value"), [("seed", float("inf")), ("fact", float("-inf")), ("fact", float("nan"))]
+)
+def test_a_graph_with_numbers_that_are_none_is_refused(tmp_path, where, value):
+    told = json.loads(json.dumps(fuzz.GRAPH)) | {"format": "nameblind graph 1"}
+    for part in [told] if where == "seed" else told["edges"]:
+        part[where] = value
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps(told))  # as Infinity and NaN, which Python reads
+    with pytest.raises(FiguresError, match="it lacks"):
+        read_graph(path)
 
 
 def test_the_scoreboard_of_odd_records_is_safe(tmp_path):

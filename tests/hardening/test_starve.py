@@ -165,6 +165,8 @@ def test_torch_without_memory_is_told_from_a_broken_model():
         raise RuntimeError(TORCH)
     with pytest.raises(RealmodelsError, match="model: cannot be opened"), plainly("model"):
         raise RuntimeError("size mismatch")
+    with pytest.raises(UnicodeEncodeError), plainly("model"):
+        "a\udcc3".encode()
 
 
 def test_a_worker_without_memory_says_so(monkeypatch):
