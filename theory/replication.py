@@ -87,7 +87,7 @@ def replicate(first: Path, second: Path) -> Replication:
     boards = [_rows(folder / "scoreboard.csv") for folder in (first, second)]
     effects = [_effects(folder) for folder in (first, second)]
     deciding = [{_key(row): row for row in board if row["role"] != "reported"} for board in boards]
-    parts = tuple(_pairs(*deciding, *effects))
+    parts = tuple(_pairs(deciding[0], deciding[1], effects[0], effects[1]))
     if not parts:
         raise TheoryError(f"{first}, {second}: no claim was judged in the same laboratory by both")
     return Replication(parts)

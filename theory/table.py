@@ -241,7 +241,8 @@ class _Growing:
     """A column in one piece, with room behind it that is not touched before it is used."""
 
     def __init__(self, dtype: type) -> None:
-        self._held, self._count = np.empty(1 << 12, dtype), 0
+        self._held: NDArray[Any] = np.empty(1 << 12, dtype)
+        self._count = 0
 
     def extend(self, values: NDArray[Any]) -> None:
         end = self._count + len(values)

@@ -489,7 +489,10 @@ def test_a_full_disk_ends_an_audit_with_one_line_and_keeps_what_is_done(tmp_path
         patch.setattr(audit, "write_whole", full)
         code, err = run(capsys, *words)
     assert code == 1
-    assert one_line(err) == f"error: {out / 'summary.json'}: No space left on device\n"
+    assert (
+        one_line(err)
+        == f"error: {out / 'summary.json'}: No space left on device; free some and run the same command again\n"
+    )
     assert "summary.json" not in os.listdir(out)
     code, err = run(capsys, *words)
     assert code == 0, err

@@ -443,7 +443,7 @@ def test_a_full_disk_at_a_checkpoint_and_at_the_end(here, places, capsys, monkey
                 patch.setattr(module, name, lambda model, folder: full(folder / "adapter_model.safetensors"))
             code, err = run(capsys, *usual_train(places))
         assert code == 1, err
-        assert error_of(err).endswith("No space left on device")
+        assert error_of(err).endswith("No space left on device; free some and run the same command again")
         assert "train.json" not in results(here / "out")
         assert (here / "out/checkpoint/state.safetensors").exists()
     assert run(capsys, *usual_train(places))[0] == 0

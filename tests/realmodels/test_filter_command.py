@@ -281,7 +281,10 @@ def test_a_full_disk_leaves_what_was_there(audit, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(selection, "write_table", full)
     capsys.readouterr()
     assert run("filter", audit, "--arms", "known,unknown", "--size", 2, "-o", out) == 1
-    assert capsys.readouterr().err == f"error: {out / 'unknown.jsonl'}: No space left on device\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {out / 'unknown.jsonl'}: No space left on device; free some and run the same command again\n"
+    )
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
