@@ -110,13 +110,19 @@ def test_as_torchrun_starts_them(tiny, rows, tmp_path):
     adapters_agree(tmp_path)
 
 
-def test_processes_that_do_not_find_each_other(tiny, rows, tmp_path, monkeypatch):
-    for name in ("MASTER_ADDR", "MASTER_PORT", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    job = Job(str(tiny), (lone_arm(str(rows), tmp_path / "out"),), tmp_path / "out", Recipe(**CHANGES))
-    with pytest.raises(RealmodelsError, match="start them by torchrun"):
-        run_train(job, lambda text: None)
+def test_processes_that_do_not_find_each_other(tiny, rows, tmp_path, crew_of):
+    """Tried in a process of its own: torch names its groups otherwise after one that did not come about."""
+
+    def lost(rank):
+        for name in ("MASTER_ADDR", "MASTER_PORT", "RANK"):
+            del os.environ[name]
+        os.environ["WORLD_SIZE"] = "2"
+        return typed(words(tiny, rows, tmp_path / "out"))
+
+    [done] = crew_of(1, lost)
+    assert done.code == 2, done.err
+    assert "start them by torchrun" in done.err
+    assert "Traceback" not in done.err
     assert not (tmp_path / "out").exists()
 
 
