@@ -134,8 +134,11 @@ def _begin(job: Job, fingerprint: str, parts: Parts) -> None:
     if job.overwrite and parts.team.size > 1:
         raise RealmodelsError("--overwrite: not among several processes; empty the folder first")
     if job.overwrite:
-        for name in (NAME, AUDIT, SUMMARY):
-            (job.output / name).unlink(missing_ok=True)
+        for path in (
+            *map(job.output.joinpath, (NAME, AUDIT, SUMMARY)),
+            *job.output.glob("generations.rank-*.jsonl"),
+        ):
+            path.unlink(missing_ok=True)
     if job.overwrite or not path.exists():
         write_whole(job.output / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
         write_whole(path, text)

@@ -25,6 +25,7 @@ __all__ = ["Loaded", "ModelCard", "describe", "load", "load_tokens", "quiet", "r
 
 BITS = ("none", "4bit", "8bit")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+WHOLE, PIECE, PIECES = 1 << 25, 1 << 16, 256  # bytes of a weight file that its fingerprint is taken of
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,8 @@ def _float32(model: Any) -> bool:
 
 
 def _fingerprint(place: Place, adapter: str | None) -> str:
-    """Of configurations in whole, of weight files their size, first and last mebibyte."""
+    """Of configurations and small weight files in whole, of others their size, both ends and pieces all along: what
+    changes every layer changes some of them."""
     digest = hashlib.sha256()
     places = [place] + ([find(adapter, what="adapter", config="adapter_config.json")] if adapter else [])
     for part in places:
@@ -289,8 +291,13 @@ def _fingerprint(place: Place, adapter: str | None) -> str:
             size = path.stat().st_size
             digest.update(f"{path.name} {size}\n".encode())
             with path.open("rb") as file:
-                digest.update(file.read(1 << 20))
-                file.seek(max(0, size - (1 << 20)))
+                if size <= WHOLE:
+                    digest.update(file.read())
+                    continue
+                for start in range(0, size - PIECE, (size - PIECE) // PIECES):
+                    file.seek(start)
+                    digest.update(file.read(PIECE))
+                file.seek(size - PIECE)
                 digest.update(file.read())
     return digest.hexdigest()[:16]
 

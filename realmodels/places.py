@@ -25,12 +25,14 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 @dataclass(frozen=True)
 class Place:
-    """`source` is what transformers is given; `local` if nothing may be fetched for it."""
+    """`source` is what transformers is given; `local` if nothing may be fetched for it. What the hub has
+    is known by its `config`."""
 
     name: str
     source: str
     local: bool
     gguf: bool = False
+    config: str = "config.json"
 
     @property
     def folder(self) -> Path | None:
@@ -41,7 +43,7 @@ class Place:
         """Configurations and weights, where they lie on this machine."""
         if self.gguf:
             return [Path(self.source)]
-        folder = self.folder or _cached_folder(self.source)
+        folder = self.folder or _cached_folder(self.source, self.config)
         if folder is None:
             return []
         return sorted(
@@ -59,7 +61,11 @@ class Place:
 
     def check_weights(self, allow_pickle: bool) -> None:
         """There are weights, and opening them cannot run code."""
-        if self.gguf or (folder := self.folder) is None:
+        if self.gguf:
+            return
+        if (folder := self.folder) is None:
+            if self.config == "adapter_config.json" and not allow_pickle:
+                _check_hub_adapter(self.source)  # of whole models transformers is asked for safetensors alone
             return
         names = [path.name for path in folder.iterdir()]
         # of an adapter's folder this file is opened, or a pickle: others beside it say nothing
@@ -111,7 +117,7 @@ def find(name: str, *, what: str = "model", config: str = "config.json") -> Plac
     ):
         raise RealmodelsError(f"{name}: no such file or folder")
     _check_reachable(name, what, config)
-    return Place(name, name, local=_cached_folder(name, config) is not None)
+    return Place(name, name, local=_cached_folder(name, config) is not None, config=config)
 
 
 def _check_config(folder: Path, what: str, config: str) -> None:
@@ -161,6 +167,20 @@ def _check_reachable(name: str, what: str, config: str) -> None:
         raise RealmodelsError(
             f"{what} '{name}': is no folder here and not in the hub's cache, and {host} cannot be reached; "
             "give a local folder, or connect to the network"
+        ) from None
+
+
+def _check_hub_adapter(name: str) -> None:
+    """peft would take a pickle where there is nothing else."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        hf_hub_download(name, "adapter_model.safetensors")
+    except EntryNotFoundError:  # also of a cache that has no such file, where nothing can be fetched
+        raise RealmodelsError(
+            f"adapter '{name}': has no adapter_model.safetensors here or on the hub; a pickle can run code when it is "
+            "opened: allow it with --allow-pickle"
         ) from None
 
 

@@ -272,7 +272,10 @@ def test_what_is_finished_is_not_asked_again(tiny, rows, tmp_path, monkeypatch):
     assert Counter(kind for kind, prompt, _ in asked) == {"answer": 2, "margin": 2}
     assert {prompt for kind, prompt, _ in asked if kind == "answer"} == {2}
     asked.clear()
+    left = tmp_path / "out" / "generations.rank-1.jsonl"  # of a team that was killed
+    left.write_text((tmp_path / "out" / "generations.jsonl").read_text())
     assert audit(*words, "--prompts", 2, "--overwrite") == 0
+    assert not left.exists()
     assert sum(n for _, _, n in asked) == 60
     assert len(lines(tmp_path / "out" / "generations.jsonl")) == 60
 

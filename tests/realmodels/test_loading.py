@@ -3,11 +3,15 @@ import shutil
 import socket
 import time
 import warnings
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
+import realmodels.loading as loading
 import realmodels.places as places
 from realmodels.card import describe
 from realmodels.cost import calibrate, forward_tokens
@@ -63,9 +67,59 @@ def test_a_fingerprint_follows_the_weights(tiny, copy, adapter):
     assert load(str(tiny), adapter=str(adapter)).fingerprint != whole
     path = copy / "model.safetensors"
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert load(str(copy)).fingerprint != whole
+
+
+def test_of_a_large_file_pieces_all_along_are_looked_at(copy, monkeypatch):
+    monkeypatch.setattr(loading, "WHOLE", 1000)
+    monkeypatch.setattr(loading, "PIECE", 16)
+    path = copy / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    assert len(content) > 256 * 16
+    whole = load(str(copy)).fingerprint
+    for place in (0.3, 0.6):  # a hundredth of the file is other weights
+        first = int(place * len(content))
+        changed = bytearray(content)
+        for i in range(first, first + len(content) // 100):
+            changed[i] ^= 1
+        path.write_bytes(changed)
+        assert load(str(copy)).fingerprint != whole
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert load(str(copy)).fingerprint != whole
+
+
+def test_adapters_in_the_hubs_cache_have_fingerprints_and_are_no_pickles(
+    tiny, adapter, tmp_path, monkeypatch
+):
+    """Of a cache that holds `base`, a good adapter and one that is a pickle."""
+    hub = {"o/base": tiny, "o/good": adapter, "o/bad": tmp_path / "bad"}
+    shutil.copytree(adapter, hub["o/bad"])
+    torch.save({}, hub["o/bad"] / "adapter_model.bin")
+    (hub["o/bad"] / "adapter_model.safetensors").unlink()
+
+    def cached(name, config):
+        path = Path(hub[name]) / config
+        return str(path) if path.exists() else None
+
+    def download(name, file):
+        if found := cached(name, file):
+            return found
+        raise LocalEntryNotFoundError("not in the cache")
+
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    find = partial(places.find, what="adapter", config="adapter_config.json")
+    good = find("o/good")
+    assert {path.name for path in good.files()} == {"adapter_config.json", "adapter_model.safetensors"}
+    good.check_weights(allow_pickle=False)
+    assert loading._fingerprint(places.find("o/base"), "o/good") != loading._fingerprint(
+        places.find("o/base"), None
+    )
+    with pytest.raises(RealmodelsError, match=r"o/bad.*can run code.*--allow-pickle"):
+        find("o/bad").check_weights(allow_pickle=False)
+    find("o/bad").check_weights(allow_pickle=True)
 
 
 def test_dtypes_and_devices(tiny):
