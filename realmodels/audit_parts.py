@@ -80,7 +80,7 @@ class Parts:
         return self.file if self.team.size == 1 else self.folder / f"generations.rank-{rank}.jsonl"
 
     def refresh(self) -> None:
-        """Take in what has been appended since; a line without a key was torn and is passed over."""
+        """Take in what has been appended since; a line without a key was torn or damaged and is passed over."""
         for path in [self.file, *sorted(self.folder.glob("generations.rank-*.jsonl"))]:
             if path.exists():
                 self._take_in(path)
@@ -192,8 +192,12 @@ def _line(line: Mapping[str, Any]) -> str:
 
 def _key(raw: bytes) -> str | None:
     try:
-        found = json.loads(raw)
+        found = json.loads(raw, parse_constant=_refuse)
         key = found.get("key") if isinstance(found, dict) else None
         return key if isinstance(key, str) and key.encode() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number that is written here")

@@ -155,6 +155,10 @@ def test_a_torn_line_is_passed_over_wherever_it_stands(tiny, rows, whole, tmp_pa
     (out / "config.json").write_bytes((whole / "config.json").read_bytes())
     lines = (whole / "generations.jsonl").read_bytes().splitlines(keepends=True)
     odd = [lines[0][:-9] + b"\n", b'{"key": 3}\n', b"[1]\n", b"\xff\xfe\n", b"\n"]
+    key = json.dumps(
+        json.loads(lines[0])["key"]
+    ).encode()  # lines of a key that is asked for, damaged by hand
+    odd += [b'{"key": ' + key + b', "p": NaN}\n', b'{"key": ' + key + b', "p": ' + b"[" * 100_000 + b"\n"]
     (out / "generations.jsonl").write_bytes(b"".join([*lines[1:70], *odd, *lines[70:500], lines[3]]))
     assert audit(tiny, rows, out, *MORE) == 0
     assert files(out) == files(whole)
