@@ -62,7 +62,9 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
                 np.array(reach(across))[:, None],
                 color=COLOURS[family],
                 marker=MARKERS[k % len(MARKERS)],
-                markerfacecolor="white" if k % 2 else COLOURS[family],
+                markerfacecolor="white"
+                if (k + k // len(MARKERS)) % 2
+                else COLOURS[family],  # told apart in grey
                 elinewidth=0.9,
                 linestyle="none",
             )

@@ -230,3 +230,14 @@ def test_many_laboratories_can_be_told_apart():
     assert len(set(seen)) == 56
     assert len({colour for colour, _ in seen[:8]}) == 8
     assert "X" not in {shape for _, shape in seen}  # that is a claim contradicted
+
+
+def test_sorts_of_text_are_told_apart_without_colour(drawings):
+    figure = drawings["precision-synthetic-R2-2layer"].figure
+    looks = [
+        (line.get_marker(), line.get_markerfacecolor() == "white")
+        for line in figure.axes[0].lines
+        if line.get_marker() in MARKERS
+    ]
+    assert len(looks) > len(MARKERS)
+    assert len(set(looks)) == len(looks)
