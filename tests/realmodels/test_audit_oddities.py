@@ -1,16 +1,21 @@
 import json
+import shutil
 
 import pytest
 
+from realmodels.__main__ import main
 from realmodels.audit import Job, read_data
 from realmodels.audit_found import gather
 from realmodels.audit_parts import Parts
 from realmodels.audit_plan import Asking, make_plan
 from realmodels.errors import RealmodelsError
 from realmodels.exemplars import grouped
+from realmodels.loading import load_tokens
 from realmodels.prompting import STYLES
 from realmodels.rows import read_rows
 from realmodels.tables import read_table
+
+from .conftest import FACTS
 
 
 def test_a_field_of_a_table_may_be_as_long_as_a_line(tmp_path):
@@ -60,3 +65,30 @@ def test_a_spoiled_line_of_the_generations_is_named(tmp_path, name, value):
     parts.put(lines)
     parts.refresh()
     assert gather(plan, parts).logprob.tolist() == [[-1.0]] * 3
+
+
+def test_a_tokenizer_without_a_token_to_pad_with_gives_the_same_labels(tiny, tmp_path, monkeypatch):
+    bare = shutil.copytree(tiny, tmp_path / "bare")
+    settings = json.loads((bare / "tokenizer_config.json").read_text())
+    assert settings.pop("pad_token") == "<pad>"
+    (bare / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_tokens(str(bare)).tokenizer.pad_token is None
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(
+        "".join(
+            json.dumps({"question": f"What is the capital of {s}?", "answers": [a]}) + "\n" for s, a in FACTS
+        )
+    )
+    found = []
+    for folder in (tiny, bare):
+        words = ["--model", folder, "--data", rows, "-o", tmp_path / f"of-{folder.name}", "--budget", "cheap"]
+        monkeypatch.setattr("sys.argv", ["realmodels", "audit", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        lines = (tmp_path / f"of-{folder.name}" / "audit.jsonl").read_text().splitlines()
+        found.append([json.loads(line)["knowledge"] for line in lines])
+    assert len(found[0]) == len(FACTS)
+    for one, other in zip(*found, strict=True):
+        assert one["label"] == other["label"]
+        assert one["logprob"] == pytest.approx(other["logprob"], abs=1e-5)
