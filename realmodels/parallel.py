@@ -12,12 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from realmodels.errors import RealmodelsError
 from theory.runs import locked
@@ -26,6 +30,7 @@ Row = TypeVar("Row")
 
 PATIENCE = timedelta(hours=1)  # the others wait while the first one reads a model
 GONE = ("closed by peer", "reset by peer", "Broken pipe")
+_meetings = count()
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,14 @@ def crew(device: str = "auto") -> Iterator[Crew]:
             f"start as many by torchrun --nproc-per-node {torch.cuda.device_count()}"
         )
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        store, rank = _meeting_place(os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT"))
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo",
+            store=PrefixStore(f"meeting {next(_meetings)}", store),
+            rank=rank,
+            world_size=size,
+            timeout=PATIENCE,
+        )
     except (ValueError, RuntimeError) as problem:
         raise RealmodelsError(
             f"train: WORLD_SIZE is {size} but the processes do not find each other ({str(problem).splitlines()[0]}); "
@@ -100,6 +112,13 @@ def crew(device: str = "auto") -> Iterator[Crew]:
         raise RealmodelsError("train: another process has ended; what it said is above or below") from problem
     else:  # after a failure there may be nobody to take leave of
         distributed.destroy_process_group()
+
+
+@cache
+def _meeting_place(address: str | None, port: str | None) -> tuple[Any, int]:
+    """Kept for good: processes that meet again must not find what they said the time before, nor lose the place."""
+    store, rank, _ = next(rendezvous("env://", timeout=PATIENCE))
+    return store, rank
 
 
 def current() -> Crew:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed import HashStore
 
 from realmodels import batching, parallel, sharded, train_loop
 from realmodels.__main__ import main
@@ -254,8 +255,19 @@ def test_memory_that_one_process_lacks_is_not_tried_again(monkeypatch):
         list(batching.in_batches([4, 3], work, 100))
 
 
+def test_processes_meet_again_and_again(crew_of):
+    def work(rank):
+        for size in range(8):
+            with parallel.crew("cpu") as team:
+                assert team.told((size, rank)) == (size, 0)
+
+    done = crew_of(2, work, patience=60)
+    assert [one.code for one in done] == [0, 0], done[0].err[-2000:] + done[1].err[-2000:]
+
+
 def test_another_process_has_ended(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(parallel, "_meeting_place", lambda address, port: (HashStore(), 0))
     monkeypatch.setattr(parallel.distributed, "init_process_group", lambda *words, **more: None)
     monkeypatch.setattr(parallel.distributed, "destroy_process_group", lambda: None)
     with pytest.raises(RealmodelsError, match="another process has ended"), parallel.crew("cpu"):
