@@ -81,7 +81,9 @@ class RecordWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise TheoryError(f"{self.name}: cannot be opened for writing: {error.strerror}") from error
+            raise TheoryError(
+                f"{self.name}: cannot be opened for writing: {error.strerror}; make room or choose another place"
+            ) from error
         try:
             with self._locked():
                 self._repair()

@@ -563,7 +563,7 @@ def test_a_closed_or_impossible_writer(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(TheoryError, match="the writer is closed"):
         writer.write(BASE)
-    with pytest.raises(TheoryError, match="cannot be opened for writing: Is a directory"):
+    with pytest.raises(TheoryError, match="for writing: Is a directory; make room or choose another place"):
         RecordWriter(tmp_path)
     with pytest.raises(TheoryError, match="cannot be opened for writing"):
         RecordWriter(tmp_path / "r.jsonl" / "below.jsonl")
