@@ -17,11 +17,12 @@ from theory.schema import nearest
 
 STOPS: tuple[Stop, Stop] = ("early", "end")
 OWN = "own choice: no source gives it"
+OF_QUESTIONS = ("salience", "prompts", "slick")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """`recipe` and `settings` are for every study, `by_study` for one; `source` says where a value comes from."""
+    """`recipe` is for every study, `settings` for those of questions, `by_study` for one."""
 
     name: str
     model: str
@@ -88,7 +89,8 @@ def preset_named(name: str) -> Preset:
 
 def values_of(preset: Preset, study: str) -> dict[str, Any]:
     """Recipe and settings together, those of the study last."""
-    return {**preset.recipe, **preset.settings, **preset.by_study.get(study, {})}
+    settings = preset.settings if study in OF_QUESTIONS else {}
+    return {**preset.recipe, **settings, **preset.by_study.get(study, {})}
 
 
 def _table_2() -> Sequence[Number]:

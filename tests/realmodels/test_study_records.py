@@ -255,6 +255,15 @@ def test_presets_are_whole_settings_and_say_where_values_come_from(name):
     assert (slick.batch, slick.dropout, slick.epochs) == (128, 0.05, 2)
 
 
+@pytest.mark.parametrize("study", available())
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_study_takes_every_preset(name, study):
+    one = study_named(study)
+    settings, recipe = read_settings(one.settings, one.recipe, values_of(preset_named(name), study), ())
+    assert isinstance(settings, one.settings)
+    assert recipe.rank == 64
+
+
 def test_settings_and_recipe_share_one_flag():
     settings, recipe = read_settings(
         Settings,
