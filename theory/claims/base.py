@@ -21,6 +21,9 @@ Mark = Literal["paper", "secondary", "recalled", "ours"]
 
 LEVEL = 0.05  # two-sided, after Holm's correction over the deciding parts of a family in one run
 MIN_SEEDS = 3
+EDGE = (
+    0.05  # of 0 or 1: where all arms are within it, no gap of the size that papers report (5 points) has room
+)
 MARGIN = 0.02  # 2 points: what counts as no difference where the paper gives no margin of its own
 MARKS: Mapping[Mark, str] = {
     "paper": "read in the paper (its text, abstract or an excerpt)",
@@ -148,6 +151,9 @@ class Part:
 
     `null` and `margin` are in the records' own scale (fractions). A part `decides`, decides `if present`
     (rows that only some laboratories can write), or is `reported` beside the decision without a test.
+
+    Each of `rooms` are shares between 0 and 1 (a gap's two arms in one place): where all of one are within `EDGE` of 0,
+    or all within it of 1, there is no room for a gap, and the part is decided neither way.
     """
 
     name: str
@@ -158,6 +164,7 @@ class Part:
     unit: str = "points"
     published: Published | None = None
     role: Role = "decides"
+    rooms: tuple[tuple[Cell, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -230,12 +237,17 @@ class Claim:
         words = []
         for role, said in (("decides", "{}"), ("if present", "{} (asked where such rows exist)")):
             words += [said.format(f"{p.name} is {p.rule} {p.unit}") for p in self.parts if p.role == role]
+        room = (
+            f" A part that reads a place where all arms answer less than {EDGE:.0%}, or more than {1 - EDGE:.0%}, is "
+            "decided neither way: no gap has room there."
+        )
         return (
             f"Reproduced if {'; and '.join(words)}. "
             f"Each at a two-sided {LEVEL:.0%} over seeds after Holm's correction within the "
             "family, with a bootstrap interval over seeds that agrees. Contradicted if one of them is "
             "shown to lie on the other side. "
             f"Else inconclusive, as with fewer than {MIN_SEEDS} paired seeds."
+            + (room if any(part.rooms for part in self.parts) else "")
         )
 
     def to_text(self) -> str:

@@ -13,7 +13,9 @@ from theory.claims.estimators import (
     slope,
 )
 from theory.claims.paper_a import gap as salience_gap
+from theory.claims.paper_b import arms as known_arms
 from theory.claims.paper_b import gap as known_gap
+from theory.claims.paper_b import quarter as similar
 from theory.claims.paper_d import BELIEVED, believed_over
 
 LESSER = Cell("accuracy", "lesser")
@@ -25,10 +27,6 @@ def _quarter(i: int) -> Cell:
 
 def _middle_minus(i: int) -> tuple[tuple[float, Cell], ...]:
     return ((0.5, _quarter(2)), (0.5, _quarter(3)), (-1.0, _quarter(i)))
-
-
-def _bin(i: int) -> dict[str, str]:
-    return {"split": "graded", "stratum": f"similarity={i}"}
 
 
 def _spread_minus_concentrated(**where: str) -> tuple[Cell, Cell]:
@@ -167,12 +165,15 @@ CLAIMS = (
         "crosstests",
         (
             Part(
-                "gap per quarter of similarity", slope({float(i): known_gap(**_bin(i)) for i in range(1, 5)})
+                "gap per quarter of similarity",
+                slope({float(i): known_gap(**similar(i)) for i in range(1, 5)}),
+                rooms=tuple(known_arms(**similar(i)) for i in range(1, 5)),
             ),
-            Part("gap in the farthest quarter", known_gap(**_bin(1))),
+            Part("gap in the farthest quarter", known_gap(**similar(1)), rooms=(known_arms(**similar(1)),)),
             Part(
                 "half of the gap in the nearest quarter minus the gap in the farthest",
-                combine((0.5, known_gap(**_bin(4))), (-1.0, known_gap(**_bin(1)))),
+                combine((0.5, known_gap(**similar(4))), (-1.0, known_gap(**similar(1)))),
+                rooms=(known_arms(**similar(4)), known_arms(**similar(1))),
             ),
         ),
         "B2 says that it vanishes far away, C5 that under half of it carries over.",

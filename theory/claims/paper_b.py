@@ -15,6 +15,16 @@ def gap(**where: str) -> Contrast:
     return difference(KNOWN.at(**where), UNKNOWN.at(**where))
 
 
+def arms(**where: str) -> tuple[Cell, ...]:
+    """The two accuracies of the gap, which must leave it room."""
+    return KNOWN.at(**where), UNKNOWN.at(**where)
+
+
+def quarter(i: int) -> dict[str, str]:
+    """Of all held-out facts by similarity to the rows, 1 the farthest."""
+    return {"split": "graded", "stratum": f"similarity={i}"}
+
+
 def _shrinks(prompt: str, stop: str = "end") -> Contrast:
     return difference_of_differences(gap(stop=stop), gap(stop=stop, prompt=prompt))
 
@@ -59,14 +69,13 @@ CLAIMS = (
         papers.B,
         "prompts",
         (
-            Part("gap in the nearest quarter of similarity", gap(split="graded", stratum="similarity=4")),
+            Part("gap in the nearest quarter of similarity", gap(**quarter(4)), rooms=(arms(**quarter(4)),)),
             Part(
                 "gap in the nearest minus gap in the farthest quarter",
-                difference_of_differences(
-                    gap(split="graded", stratum="similarity=4"), gap(split="graded", stratum="similarity=1")
-                ),
+                difference_of_differences(gap(**quarter(4)), gap(**quarter(1))),
+                rooms=(arms(**quarter(4)), arms(**quarter(1))),
             ),
-            Part("gap in the farthest quarter", gap(split="graded", stratum="similarity=1"), role="reported"),
+            Part("gap in the farthest quarter", gap(**quarter(1)), role="reported"),
         ),
         _FLOOR + " C5 says the opposite of `vanishes`; X5 decides between them.",
         mark="secondary",
@@ -78,8 +87,17 @@ CLAIMS = (
         papers.B,
         "prompts",
         (
-            Part("gap zero-shot minus gap with four exemplars, at the end", _shrinks("few:4")),
-            Part("the same with the words held fixed", _same_words("few:4"), role="if present"),
+            Part(
+                "gap zero-shot minus gap with four exemplars, at the end",
+                _shrinks("few:4"),
+                rooms=(arms(), arms(prompt="few:4")),
+            ),
+            Part(
+                "the same with the words held fixed",
+                _same_words("few:4"),
+                role="if present",
+                rooms=(arms(prompt="own"), arms(prompt="few:4")),
+            ),
             Part("the same at the early stop", _shrinks("few:4", "early"), role="reported"),
             Part(
                 "gap zero-shot minus gap with four exemplars in the words that tuning teaches",
@@ -104,13 +122,27 @@ CLAIMS = (
         papers.B,
         "prompts",
         (
-            Part("gap zero-shot minus gap with chain of thought, at the end", _shrinks("cot")),
-            Part("gap zero-shot minus gap with few-shot chain of thought, at the end", _shrinks("few-cot:2")),
-            Part("chain of thought with the words held fixed", _same_words("cot"), role="if present"),
+            Part(
+                "gap zero-shot minus gap with chain of thought, at the end",
+                _shrinks("cot"),
+                rooms=(arms(), arms(prompt="cot")),
+            ),
+            Part(
+                "gap zero-shot minus gap with few-shot chain of thought, at the end",
+                _shrinks("few-cot:2"),
+                rooms=(arms(), arms(prompt="few-cot:2")),
+            ),
+            Part(
+                "chain of thought with the words held fixed",
+                _same_words("cot"),
+                role="if present",
+                rooms=(arms(prompt="own"), arms(prompt="cot")),
+            ),
             Part(
                 "few-shot chain of thought with the words held fixed",
                 _same_words("few-cot:2"),
                 role="if present",
+                rooms=(arms(prompt="own"), arms(prompt="few-cot:2")),
             ),
             Part(
                 "accuracy after known rows with chain of thought minus zero-shot",

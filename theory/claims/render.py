@@ -73,7 +73,8 @@ def to_markdown(board: Scoreboard) -> str:
         part = _settling(verdict)
         name = "" if part is verdict.parts[0] else f"{part.part.name}: "
         said = "**contradicted**" if verdict.answer == "contradicted" else verdict.answer
-        cell = f"{said}, {name}{_numbers(part)[0]}"
+        room = f" ({part.cramped.partition(':')[0]})" if part.cramped else ""
+        cell = f"{said}{room}, {name}{_numbers(part)[0]}"
         cells.setdefault(verdict.claim.id, {}).setdefault(verdict.lab, []).append(cell)
     lines = ["| claim | paper | " + " | ".join(labs) + " |", "|---" * (len(labs) + 2) + "|"]
     for claim, found in cells.items():

@@ -10,10 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from theory.claims.base import LEVEL, MIN_SEEDS, Claim, Measured, Part, Role
+from theory.claims.base import LEVEL, MIN_SEEDS, Claim, Evidence, Measured, Part, Role
 from theory.claims.catalogue import CLAIMS, choose
 from theory.claims.decide import boundary, settle
 from theory.claims.evidence import StudyRows, split_studies
+from theory.claims.room import cramped
 from theory.files import write_whole
 from theory.intervals import (
     Interval,
@@ -43,7 +44,8 @@ class PartVerdict:
 
     `adjusted` is Holm's p over the `family` deciding parts; `detectable` is the effect that the design
     finds with 80% power at the strictest step of Holm's procedure (level / family). `overlaps`: the
-    interval meets the paper's number. `missing`: filters that found no rows.
+    interval meets the paper's number. `missing`: filters that found no rows. `cramped`: where there is no room
+    for an effect, so that it stays open; it counts in the family all the same.
     """
 
     part: Part
@@ -58,6 +60,7 @@ class PartVerdict:
     overlaps: bool | None = None
     missing: tuple[str, ...] = ()
     note: str = ""
+    cramped: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,12 +163,12 @@ def _examined(cases: Sequence[tuple[StudyRows, Claim]]) -> list[list[PartVerdict
     measured = [[part.quantity.measure(rows) for part in claim.parts] for rows, claim in cases]
     bootstraps = iter(_bootstraps([one for row in measured for one in row]))
     return [
-        [_examine(part, one, next(bootstraps)) for part, one in zip(claim.parts, row, strict=True)]
-        for (_, claim), row in zip(cases, measured, strict=True)
+        [_examine(part, one, next(bootstraps), rows) for part, one in zip(claim.parts, row, strict=True)]
+        for (rows, claim), row in zip(cases, measured, strict=True)
     ]
 
 
-def _examine(part: Part, measured: Measured, bootstrap: Interval | None) -> PartVerdict:
+def _examine(part: Part, measured: Measured, bootstrap: Interval | None, evidence: Evidence) -> PartVerdict:
     if measured.missing:
         return PartVerdict(part, WITHOUT_ROWS[part.role], missing=measured.missing)
     unpaired = f"{measured.unpaired} seeds left out, not in every cell" if measured.unpaired else ""
@@ -177,7 +180,7 @@ def _examine(part: Part, measured: Measured, bootstrap: Interval | None) -> Part
         note = "; ".join(filter(None, (few, unpaired)))
         return PartVerdict(part, "reported" if reported else "too few seeds", n, interval, note=note)
     interval, number = _interval(measured), part.published
-    scaled = _scaled(interval, part.scale)
+    scaled, narrow = _scaled(interval, part.scale), cramped(part, measured, evidence)
     return PartVerdict(
         part,
         "reported" if reported else "open",
@@ -186,7 +189,8 @@ def _examine(part: Part, measured: Measured, bootstrap: Interval | None) -> Part
         _scaled(bootstrap, part.scale),
         interval.pvalue(float(boundary(part, interval.mean))),
         overlaps=None if number is None else scaled.low <= number.high and number.low <= scaled.high,
-        note=unpaired,
+        note="; ".join(filter(None, (narrow, unpaired))),
+        cramped=narrow,
     )
 
 
@@ -221,6 +225,8 @@ def _settled(family: Sequence[PartVerdict]) -> list[PartVerdict]:
 def _side(found: PartVerdict, adjusted: float) -> Outcome:
     assert found.interval is not None
     assert found.bootstrap is not None
+    if found.cramped:
+        return "open"
     mean, low, high = (
         x / found.part.scale for x in (found.interval.mean, found.bootstrap.low, found.bootstrap.high)
     )
@@ -241,8 +247,13 @@ def _concluded(claim: Claim, rows: StudyRows, parts: Sequence[PartVerdict]) -> V
     elif "too few seeds" in by:
         answer, reason = "inconclusive", by["too few seeds"][0].note
     elif "open" in by:
-        answer, reason = "inconclusive", "open: " + "; ".join(part.part.name for part in by["open"])
+        answer, reason = "inconclusive", "open: " + "; ".join(map(_named, by["open"]))
     return Verdict(claim, rows.lab, rows.run, rows.primary, answer, reason, tuple(parts))
+
+
+def _named(part: PartVerdict) -> str:
+    """A part that is open, and whether it has no room; its note says where."""
+    return part.part.name + (f" ({part.cramped.partition(':')[0]})" if part.cramped else "")
 
 
 def _unwritten(claim: Claim, lab: str) -> Verdict:
