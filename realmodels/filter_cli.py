@@ -99,7 +99,8 @@ class Filter:
     def _keep(self, audited: Audited, criteria: Criteria) -> int:
         from realmodels.filtering import bare_relations, choose
         from realmodels.manifest import manifest, table
-        from realmodels.selection import check_name, ending, put_manifest, together, write_rows
+        from realmodels.selection import check_name, ending, put_manifest, write_rows
+        from realmodels.together import together
 
         path = self.output or audited.path.with_name(f"filtered.{ending(audited)}")
         path = path / f"filtered.{ending(audited)}" if path.is_dir() else path
@@ -123,7 +124,8 @@ class Filter:
         from realmodels.filtering import Criteria, choose
         from realmodels.held_out import FILE, set_aside, taught_by, write_held_out
         from realmodels.manifest import manifest, table
-        from realmodels.selection import ending, put_manifest, together, write_arm
+        from realmodels.selection import ending, put_manifest, write_arm
+        from realmodels.together import together
 
         match = () if self.match == "none" else _listed(self.match)
         by = self.by or "logprob"

@@ -1,13 +1,8 @@
-"""Selected rows written as files of the source's own kind, with a manifest, all of them or none."""
+"""Selected rows written as files of the source's own kind."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,48 +49,11 @@ def write_arm(path: Path, audited: Audited, arm: Arm, with_knowledge: bool) -> d
     return _write(path, audited, moved, with_knowledge) | {"answers_moved_in": column}
 
 
-@contextmanager
-def together(folder: Path, names: Iterable[str], manifest: str, writer: str = "filter") -> Iterator[Path]:
-    """A scratch folder; when the block ends well its files move into `folder`, the manifest last, and what an earlier
-    manifest of that name listed goes; else nothing has changed. Files that no manifest lists are not replaced."""
-    earlier = _listed(folder / manifest)
-    for name in (*names, manifest):
-        if (folder / name).exists() and name not in (*earlier, manifest if earlier else ""):
-            raise RealmodelsError(
-                f"{folder / name}: exists and was not written by `{writer}`; choose another --output or move it away"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{writer}-", dir=folder))
-    try:
-        yield scratch
-        for name in (*names, manifest):
-            os.replace(scratch / name, folder / name)
-        for name in set(earlier) - {*names, manifest}:
-            (folder / name).unlink(missing_ok=True)
-    except OSError as problem:
-        lost = Path(str(problem.filename or ""))
-        if problem.errno and lost.is_relative_to(scratch):  # the person knows the file by its last name
-            raise OSError(problem.errno, problem.strerror, str(folder / lost.name)) from problem
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def put_manifest(path: Path, audited: Audited, text: str) -> None:
     """Write the manifest, unless the audit changed under the selection."""
     if sha256(audited.path) != audited.fingerprint:
         raise RealmodelsError(f"{audited.path}: it changed while it was read; run the command again")
     write_whole(path, text)
-
-
-def _listed(manifest: Path) -> tuple[str, ...]:
-    """The files that this manifest says were written with it."""
-    try:
-        said = json.loads(manifest.read_text(encoding="utf-8"))
-        names = (str(file["name"]) for file in said["written"])
-        return tuple(name for name in names if Path(name).name == name not in ("", ".."))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ()
 
 
 def _write(

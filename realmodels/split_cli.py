@@ -40,9 +40,10 @@ class Split:
         from realmodels.audited import sha256
         from realmodels.checks import column_map
         from realmodels.rows import read_rows
-        from realmodels.selection import ENDINGS, together
+        from realmodels.selection import ENDINGS
         from realmodels.splits import split_fingerprint, split_rows
         from realmodels.tables import write_table
+        from realmodels.together import together
         from theory.files import write_whole
 
         shares = parse_shares(self.shares)

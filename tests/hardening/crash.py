@@ -142,9 +142,9 @@ def cold(victim: Victim, folder: Path, at: int | None = None) -> Running:
 
 
 @contextmanager
-def nursery() -> Iterator[Start]:
-    """Commands forked from one process."""
-    words = [sys.executable, str(Path(__file__).with_name("nursery.py"))]
+def nursery(*modules: str) -> Iterator[Start]:
+    """Commands forked from one process, in which these modules are loaded, else those of all rooms."""
+    words = [sys.executable, str(Path(__file__).with_name("nursery.py")), *modules]
     process = subprocess.Popen(
         words, env=ALONE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
@@ -389,12 +389,12 @@ def _said(folder: Path) -> str:
 
 
 def main() -> int:
-    from tests.hardening.victims import NAMES, victims
+    from tests.hardening.victims import NAMES, WRITERS, victims, writers
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--command", choices=NAMES, required=True)
+    parser.add_argument("--command", choices=(*NAMES, *WRITERS), required=True)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--steps", action="store_true")
@@ -406,7 +406,8 @@ def main() -> int:
     scratch = (asked.scratch or Path(tempfile.mkdtemp(prefix="crash-"))).resolve()
     command = shlex.join(["python", "tests/hardening/crash.py", *_without_scratch(sys.argv[1:])])
     with nursery() if asked.warm or asked.steps else nullcontext(cold) as start:
-        victim = victims(scratch / "material", start)[asked.command]
+        made = writers if asked.command in WRITERS else lambda folder: victims(folder, start)
+        victim = made(scratch / "material")[asked.command]
         bench = Bench(victim, start, scratch)
         bench.uninterrupted(counted=asked.steps)
         print(f"{victim.name}: {bench.seconds:.2f} s of processor time, {bench.steps} steps", file=sys.stderr)

@@ -1,5 +1,5 @@
-"""A process in which a room's modules are loaded forks its commands, so that hardly anything but their work is left to
-be killed in. Orders come as JSON lines on stdin, answers go to stdout."""
+"""A process in which a room's modules are loaded (all, or those named) forks its commands, so that hardly anything but
+their work is left to be killed in. Orders come as JSON lines on stdin, answers go to stdout."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ LOADED = (
     "transformers.models.llama.modeling_llama",
 )
 PLACE = {"open": 0, "os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0}  # of the path in an event
+FOLDER = {"os.remove": 1, "os.rmdir": 1, "os.mkdir": 2}  # of the open folder that it is relative to
 
 
 def steps(output: Path, at: int) -> Callable[[], int]:
@@ -46,7 +47,9 @@ def steps(output: Path, at: int) -> Callable[[], int]:
             return
         if event == "open" and words[2] & os.O_ACCMODE == os.O_RDONLY:
             return
-        if not Path(os.path.abspath(os.fspath(path))).is_relative_to(output):  # type: ignore[arg-type]
+        within = words[FOLDER[event]] if event in FOLDER else -1
+        base = "" if within == -1 else os.readlink(f"/proc/self/fd/{within}")
+        if not Path(os.path.abspath(os.path.join(base, os.fspath(path)))).is_relative_to(output):  # type: ignore[arg-type]
             return
         taken += 1
         if taken == at:
@@ -75,10 +78,12 @@ def child(order: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    import torch
+    named = tuple(sys.argv[1:])
+    if not named:
+        import torch
 
-    torch.set_num_threads(1)
-    for name in (*LOADED, "realmodels.cli"):
+        torch.set_num_threads(1)
+    for name in (*(named or LOADED), "realmodels.cli"):
         import_module(name)
     alive: set[int] = set()
     print("ready", flush=True)

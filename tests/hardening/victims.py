@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.hardening.crash import Start, Victim
 
 NAMES = ("laboratory", "audit", "train", "eval")
+WRITERS = ("filter", "arms", "split")
+LABELS = ("HighlyKnown", "MaybeKnown", "Unknown")
 RELATIONS = ("capital", "river", "anthem", "founder", "motto")
 SUBJECTS = tuple(a + b for a in ("Ba", "Ke", "Lo", "Mi", "Nu", "Ra") for b in ("dor", "lin", "mat", "sil"))
 RECIPE = (
@@ -110,4 +112,25 @@ def victims(folder: Path, start: Start, size: int = len(RELATIONS)) -> dict[str,
             "realmodels",
             ("eval", *on, "-o", "out", "--adapter", f"mine={folder / 'out'}", *tasks, "--thought", "4"),
         ),
+    }
+
+
+def writers(folder: Path) -> dict[str, Victim]:
+    """Commands that only sort rows into files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, found = put(folder / "rows.jsonl", facts()), []
+    for number, row in enumerate(facts()):
+        knowledge = {"label": LABELS[number % 3], "p_greedy": (1.0, 0.5, 0.0)[number % 3], "p_sample": 0.0}
+        knowledge |= {"n_prompts": 2, "estimator": "exact", "matcher": "exact", "logprob": -float(number)}
+        found.append({**row, "knowledge": {**knowledge, **row}})
+    audit = str(put(folder / "audit.jsonl", found))
+    source = {"path": str(rows), "kind": "jsonl", "columns": list(facts()[0])}
+    (folder / "summary.json").write_text(json.dumps({"source": source}), encoding="utf-8")
+    draw = ("--arms", "known,unknown,known-permuted", "--held-out", "0.2", "--seed", "1")
+    return {
+        "filter": Victim(
+            "filter", "realmodels", ("filter", audit, "--keep", "Unknown", "-o", "out/kept.jsonl")
+        ),
+        "arms": Victim("arms", "realmodels", ("filter", audit, *draw, "-o", "out")),
+        "split": Victim("split", "realmodels", ("split", "--data", str(rows), "-o", "out")),
     }
