@@ -14,7 +14,7 @@ PY  := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-slow bench lint clean
+.PHONY: help reproduce test test-whole test-slow bench lint clean
 
 help: ## print this list
 	@echo "nameblind: what does fine-tuning data do to the facts a language model already knows?"
@@ -55,6 +55,9 @@ reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the 
 
 test: $(VENV)/ready-test ## run the whole suite
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-whole: $(VENV)/ready-test ## the two ways from beginning to end: make reproduce, and from a pocket model to the gap
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest "tests/house/test_readme.py" "tests/realmodels/test_chain.py" -m slow -k "test_block or 1000" -n $(JOBS) --dist loadfile --durations=5
 
 test-slow: $(VENV)/ready-test ## run the slow tests too
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m slow

@@ -60,7 +60,14 @@ def test_readme_has_commands():
     assert "make test" in TEXT
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
+# what makes everything anew takes minutes
+NUMBERED = [
+    pytest.param(number, marks=[pytest.mark.slow] if "make reproduce" in block else [])
+    for number, block in enumerate(BLOCKS)
+]
+
+
+@pytest.mark.parametrize("number", NUMBERED)
 def test_block(number, folder):
     run = paste(BLOCKS[number], folder)
     assert run.returncode == 0, f"{BLOCKS[number]}\n{run.stdout[-2000:]}\n{run.stderr[-4000:]}"
