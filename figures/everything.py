@@ -116,8 +116,12 @@ def _done(tasks: Sequence[Task], workers: int) -> Iterator[Path]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from theory.processes import locks
+
     _waiting = tasks
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+    with locks():
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"))
+    with pool:
         for paths in pool.map(_do, range(len(tasks))):
             yield from paths
 

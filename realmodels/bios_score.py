@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from realmodels.bios_judge import Question, log_odds
 from realmodels.bios_probe import crossed, judged
 from realmodels.bios_prompts import USUAL, Wording
 from realmodels.errors import RealmodelsError
-from theory.files import whole_file
+from theory.files import write_whole
 from theory.matching import normalize
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ def read_all(
                 from realmodels.bios_beliefs import read_claims
 
                 read = read_claims(opened(), piece, layer, batch)
-                with whole_file(path, "wb") as file:
-                    np.save(file, np.stack([one.state for one in read]))
+                np.save(content := io.BytesIO(), np.stack([one.state for one in read]))
+                write_whole(path, content.getvalue())  # numpy itself does not notice a file cut short
                 parts.put(
                     [
                         {"key": key, "chance": _rounded(one.chance)}

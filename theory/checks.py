@@ -11,7 +11,7 @@ from pathlib import Path
 
 from theory.errors import TheoryError
 from theory.files import write_whole
-from theory.processes import deaf_to_ctrl_c
+from theory.processes import deaf_to_ctrl_c, locks
 from theory.theorems import THEOREMS, CheckResult, theorem
 
 _Job = tuple[str, int, int, str | None]
@@ -75,7 +75,7 @@ def _map(jobs: list[_Job], workers: int) -> list[CheckResult]:
     # Starting processes costs more than a small run gains.
     if workers == 1 or sum(job[1] for job in jobs) < 50_000:
         return [_run(job) for job in jobs]
-    with deaf_to_ctrl_c():
+    with deaf_to_ctrl_c(), locks():
         pool = get_context("spawn").Pool(workers)
     with pool:
         return pool.map(_run, jobs, chunksize=1)

@@ -1,7 +1,8 @@
-"""Starting worker processes: one thread each, and Ctrl-C left to their parent."""
+"""Starting worker processes: one thread each, Ctrl-C left to their parent, no room for their locks."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -20,6 +21,22 @@ def deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def locks() -> Iterator[None]:
+    """The block makes locks for several processes, which are files of the system; an error says so."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename:
+            raise
+        said = problem.strerror or "no room"  # a lock of which half could be written has no error number
+        raise OSError(
+            problem.errno or errno.ENOSPC,
+            f"{said}, no locks between processes can be made there; make room, or take --workers 1",
+            "/dev/shm",
+        ) from problem
 
 
 @contextmanager

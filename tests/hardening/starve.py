@@ -74,7 +74,10 @@ def few_files(command: Command, results: dict[str, Any], limit: int) -> Ways:
 def short_files(command: Command, results: dict[str, Any], limit: int) -> Ways:
     """No file may be longer than so many bytes: a write ends in its middle."""
     for most in (0, 1, 7, 100, 1000, 5000, 20_000, 100_000, 400_000)[: max(2, limit // 2)]:
-        yield f"{most} bytes", How(Lack(limits={resource.RLIMIT_FSIZE: most}), names=("disk", "tmp"))
+        yield (
+            f"{most} bytes",
+            How(Lack(limits={resource.RLIMIT_FSIZE: most}), names=("disk", "tmp", "/dev/shm")),
+        )
 
 
 def temporary(command: Command, results: dict[str, Any], limit: int) -> Ways:

@@ -1,6 +1,7 @@
 """Support by facts, the probe, filters and summaries: no model is needed."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from realmodels.bios_filter import (
     train_rows,
 )
 from realmodels.bios_probe import crossed, folds, judged
-from realmodels.bios_score import summaries, summary_of, supported
+from realmodels.bios_score import read_all, summaries, summary_of, supported
 from realmodels.errors import RealmodelsError
 from theory.probe import auroc, fit_probe
 
@@ -253,3 +254,23 @@ def test_random_is_as_long_text_by_text_and_follows_from_the_seed():
 def test_arms_that_cannot_be(text, line):
     with pytest.raises(RealmodelsError, match=line):
         read_rules(text, ("probe",))
+
+
+def test_states_cut_short_are_told_of_and_leave_nothing(tmp_path, monkeypatch):
+    """numpy writes arrays past Python's file and does not look whether all of it fitted."""
+    read = pytest.importorskip("realmodels.bios_beliefs").Read
+    bio = Bio("a", "Ann Lee", "Who?", "...", claims=tuple(Stated(f"claim {k}", "") for k in range(7)))
+
+    def said(loaded, pairs, layer, batch):
+        return [read(-1.0, 3, np.ones(32, np.float32)) for _ in pairs]
+
+    monkeypatch.setattr("realmodels.bios_beliefs.read_claims", said)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            read_all(lambda: None, "f", [bio], 1, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "states").iterdir()) == []
+    assert read_all(lambda: None, "f", [bio], 1, tmp_path)[1].shape == (7, 32)

@@ -20,7 +20,7 @@ from theory.files import write_whole
 from theory.measurements.base import COMPARISON, Row
 from theory.measurements.catalogue import MEASUREMENTS
 from theory.measurements.observations import SOURCES
-from theory.processes import deaf_to_ctrl_c, single_threaded
+from theory.processes import deaf_to_ctrl_c, locks, single_threaded
 from theory.records import Record, write_records
 from theory.runs import environment
 from theory.spreadsheets import safe
@@ -118,8 +118,9 @@ def _finished(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Done]]:
     """Jobs as they finish, in single-threaded processes, with a bar on stderr."""
     from tqdm import tqdm
 
+    with locks():
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     bar = tqdm(total=round(sum(job.cost for job in jobs)), desc="measuring", file=sys.stderr, unit="part")
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         with single_threaded(), deaf_to_ctrl_c():
             futures: dict[Future[Done], Job] = {pool.submit(run_job, job): job for job in jobs}
