@@ -116,7 +116,7 @@ def make_plan(
     study_names = choose("study", studies, list(registry.STUDIES), list(registry.STUDIES))
     rung_names = choose("rung", rungs, (*RUNGS, *ABLATIONS), chosen.rungs)
     rung_names = tuple(sorted(rung_names, key=lambda rung: rung != DEFAULT_RUNG))  # what matters most first
-    numbers = choose_seeds(seeds, chosen.seeds)
+    numbers = choose_seeds(seeds, chosen.seeds, chosen.first)
     modules = [
         path.partition(":")[0]
         for path in (*registry.STUDIES.values(), registry.SETUP, registry.SHARED_SECONDS)

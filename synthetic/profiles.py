@@ -24,19 +24,20 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 @dataclass(frozen=True)
 class Profile:
-    """Seeds and rungs that are run if nothing else is asked for."""
+    """Seeds, from the `first` one on, and rungs that are run if nothing else is asked for."""
 
     name: str
     seeds: int
+    first: int  # of `full` and `paper`: where nobody has looked yet
     rungs: tuple[str, ...]
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 3, (DEFAULT_RUNG,)),
-        Profile("full", 10, (DEFAULT_RUNG,)),
-        Profile("paper", 20, RUNGS),
+        Profile("quick", 3, FIRST_SEED, (DEFAULT_RUNG,)),
+        Profile("full", 10, 2000, (DEFAULT_RUNG,)),
+        Profile("paper", 20, 3000, RUNGS),
     )
 }
 
@@ -51,8 +52,8 @@ def choose(what: str, wanted: Sequence[str], known: Sequence[str], default: Sequ
     return tuple(name for name in known if name in (wanted or default))
 
 
-def choose_seeds(wanted: Sequence[int], count: int) -> tuple[int, ...]:
-    """One number below 100 says how many, from 100 on; other numbers are the seeds themselves."""
+def choose_seeds(wanted: Sequence[int], count: int, first: int) -> tuple[int, ...]:
+    """One number below 100 says how many, from `first` on; other numbers are the seeds themselves."""
     if any(seed < 0 for seed in wanted) or len(set(wanted)) < len(wanted):
         raise SyntheticError(
             f"--seeds {' '.join(map(str, wanted))}: expected different numbers of at least 0"
@@ -64,7 +65,7 @@ def choose_seeds(wanted: Sequence[int], count: int) -> tuple[int, ...]:
                 "--seeds 0: expected how many seeds, at least 1, or two or more seeds by number"
             )
         wanted = ()
-    return tuple(sorted(wanted)) or tuple(range(FIRST_SEED, FIRST_SEED + count))
+    return tuple(sorted(wanted)) or tuple(range(first, first + count))
 
 
 def cores() -> int:

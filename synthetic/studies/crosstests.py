@@ -104,7 +104,7 @@ def at_the_end(
 
 
 def cost_seconds(setup: Setup) -> float:
-    return scaled(setup, 20.0)
+    return scaled(setup, 8.0)
 
 
 STUDY = Study("crosstests", run=run, arms=arms, cost_seconds=cost_seconds)

@@ -58,7 +58,7 @@ def arms(setup: Setup) -> Sequence[str]:
 
 
 def cost_seconds(setup: Setup) -> float:
-    return scaled(setup, 30.0 if setup.brief else 120.0)
+    return scaled(setup, 30.0 if setup.brief else 94.0)
 
 
 def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterable[Record]:

@@ -76,7 +76,7 @@ def populated(pool: Pool) -> bool:
 
 
 def cost_seconds(setup: Setup) -> float:
-    return scaled(setup, 48.0)
+    return scaled(setup, 47.0)
 
 
 STUDY = Study("slick", run=run, arms=arms, cost_seconds=cost_seconds)

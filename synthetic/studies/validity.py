@@ -39,7 +39,7 @@ def arms(setup: Setup) -> Sequence[str]:
 
 
 def cost_seconds(setup: Setup) -> float:
-    return scaled(setup, 13.0)
+    return scaled(setup, 12.0)
 
 
 def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterable[Record]:

@@ -8,9 +8,11 @@ import re
 from collections import Counter
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
+import synthetic
 from synthetic.display import Display, clock
 from synthetic.dry_run import describe
 from synthetic.errors import SyntheticError
@@ -55,7 +57,25 @@ def records(output):
     ],
 )
 def test_one_small_number_says_how_many_seeds(wanted, seeds):
-    assert choose_seeds(wanted, 3) == seeds
+    assert choose_seeds(wanted, 3, 100) == seeds
+
+
+@pytest.mark.parametrize(
+    ("profile", "first", "count"), [("quick", 100, 3), ("full", 2000, 10), ("paper", 3000, 20)]
+)
+def test_profiles_that_are_reported_start_where_nobody_has_looked(profile, first, count):
+    assert make_plan(profile, ["validity"], ["R2-2layer"]).seeds == tuple(range(first, first + count))
+    assert make_plan(profile, ["validity"], ["R2-2layer"], (2,)).seeds == (first, first + 1)
+    assert make_plan(profile, ["validity"], ["R2-2layer"], (2, 1)).seeds == (1, 2)
+
+
+def test_default_seeds_of_full_and_paper_are_not_among_the_published_ones():
+    results = (Path(synthetic.__file__).parent / "results").rglob("provenance.json")
+    runs = [run for path in results for run in json.loads(path.read_text())["runs"]]
+    published = {seed for run in runs for seed in run["seeds"]}
+    assert published
+    for profile in ("full", "paper"):
+        assert not published & set(make_plan(profile, ["validity"], ["R2-2layer"]).seeds)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +83,7 @@ def test_one_small_number_says_how_many_seeds(wanted, seeds):
 )
 def test_bad_seeds_are_refused(wanted, line):
     with pytest.raises(SyntheticError, match=line):
-        choose_seeds(wanted, 3)
+        choose_seeds(wanted, 3, 100)
 
 
 def test_names_come_in_their_own_order_and_unknown_ones_get_a_suggestion():
@@ -331,7 +351,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(toys, tmp_path, mo
     ):
         assert part in text, text
     assert os.listdir(tmp_path) == []
-    run_lab(make_plan("full", (), ("R2-2layer",), (1,)), tmp_path / "runs", 1, io.StringIO())
+    run_lab(make_plan("full", (), ("R2-2layer",), (100,)), tmp_path / "runs", 1, io.StringIO())
     assert "of which 2 are finished and 4 to do" in describe(plan, tmp_path / "runs", 2)
 
 
