@@ -240,6 +240,10 @@ def _fixed_embeddings(setup: Setup) -> Setup:
     return replace(setup, pretrain=replace(setup.pretrain, trainable="layers"))
 
 
+def _tuned(setup: Setup, **how: Any) -> Setup:
+    return replace(setup, tune=replace(setup.tune, **how))
+
+
 def _told(setup: Setup, **text: Any) -> Setup:
     return replace(setup, text=replace(setup.text, **text))
 
@@ -261,4 +265,5 @@ _RUNGS: Mapping[str, Callable[[Setup], Setup]] = {
     ),  # one sentence, one wording
     "R2-2layer-wide": lambda setup: _reshaped(setup, width=128, hidden=352),
     "R2-2layer-read": lambda setup: variant(setup, "pretrain:long"),  # twice the pretraining
+    "R2-2layer-gentle": lambda setup: _tuned(setup, rate=3e-4, epochs=5),  # what prompts use is not forgotten
 }

@@ -5,7 +5,7 @@ import pytest
 
 from synthetic.errors import SyntheticError
 from synthetic.profiles import ABLATIONS, PROFILES, RUNGS
-from synthetic.setup import DEFAULT, SIZES, TEXT, WORLD, Setup, Shape, setup_for, setup_from, variant
+from synthetic.setup import DEFAULT, SIZES, TEXT, TUNE, WORLD, Setup, Shape, setup_for, setup_from, variant
 from synthetic.train_spec import TrainSpec
 
 
@@ -41,17 +41,19 @@ def test_an_ablation_changes_one_thing():
         "plain": {"text"},
         "wide": {"shape"},
         "read": {"world"},
+        "gentle": {"tune"},
     }
     for rung in ABLATIONS:
         setup = setup_for("full", rung)
         assert setup.brief
         other = {f.name for f in fields(setup) if getattr(setup, f.name) != getattr(DEFAULT, f.name)}
         assert other == {"rung", "brief"} | changed[rung.rpartition("-")[2]]
-    flat, seen, plain, _, read = (setup_for("full", rung) for rung in ABLATIONS)
+    flat, seen, plain, _, read, gentle = (setup_for("full", rung) for rung in ABLATIONS)
     assert flat.world == replace(WORLD, prior_exponent=0.0)
     assert seen.world == replace(WORLD, unseen=0.0)
     assert plain.text == replace(TEXT, templates=TEXT.templates[:1])
     assert read.world == replace(WORLD, mean_exposure=2 * WORLD.mean_exposure)
+    assert gentle.tune == replace(TUNE, rate=0.3 * TUNE.rate, epochs=TUNE.epochs // 4)
 
 
 def test_variants_change_the_exposures_alone():
