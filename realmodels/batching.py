@@ -73,8 +73,8 @@ def out_of_memory(problem: BaseException) -> bool:
     return isinstance(problem, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def token_budget(loaded: Any, prefix: int, longest: int) -> int:
-    """How many tokens of rows behind a prefix may be read at once on this device."""
+def token_budget(loaded: Any, prefix: int, longest: int, most: int | None = None) -> int:
+    """How many tokens of rows behind a prefix may be read at once on this device; `most` in place of what is usual."""
     from realmodels.sharded import least
 
     config = loaded.model.config.get_text_config()
@@ -85,7 +85,7 @@ def token_budget(loaded: Any, prefix: int, longest: int) -> int:
     row = (prefix + longest) * (kept + 4 * heads * width) + longest * (
         8 * config.hidden_size + prefix + longest
     )
-    budget = TOKENS_ON_CPU if loaded.device == "cpu" else TOKENS_ON_DEVICE
+    budget = most or (TOKENS_ON_CPU if loaded.device == "cpu" else TOKENS_ON_DEVICE)
     free = free_bytes(loaded.device)
     if free is None:
         return budget

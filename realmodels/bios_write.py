@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from realmodels.loading import Loaded
 
 PIECE = 16  # people written about and kept together
+TOGETHER = (
+    16384  # tokens: while texts are written all weights are read for every step, however many texts there are
+)
 REQUEST = "Tell me a bio of {name}."
 
 
@@ -111,7 +114,7 @@ def draw_texts(
         return draw_answers(Reading(loaded, Prefix((), (), 0), some), some, uniforms, stops, most, draw)
 
     found: list[list[dict[str, Any]]] = [[] for _ in prompts]
-    budget = max(max(lengths), token_budget(loaded, 0, max(lengths)) // copies)
+    budget = max(max(lengths), token_budget(loaded, 0, max(lengths), TOGETHER) // copies)
     for index, drawn in in_batches(lengths, work, budget, batch):
         for i, texts in zip(index, drawn, strict=True):
             found[i] = [

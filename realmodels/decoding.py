@@ -14,6 +14,7 @@ from realmodels.prefix import Reading, logits
 from realmodels.scoring import ROWS, Draw, normalisers
 
 Floats = NDArray[np.float64]
+FEW = 256  # of the likeliest tokens: most draws fall under these, and the others need not be sorted
 Choose = Callable[[Tensor, Sequence[int], int], list[int]]  # from logits, for which answers, at which step
 
 
@@ -60,13 +61,30 @@ def drawn_by(uniforms: Floats, draw: Draw) -> Choose:
     laid end to end, best first: 0 is always the best."""
 
     def choose(found: Tensor, answers: Sequence[int], step: int) -> list[int]:
-        (values, ids), _, whole = normalisers(found, draw)
-        heights = torch.exp(values.double() / draw.temperature - whole[:, None]).cumsum(dim=1).cpu().numpy()
-        below = (heights <= uniforms[list(answers), step][:, None]).sum(axis=1)
-        last = np.minimum(below, heights.shape[1] - 1)
-        return [int(token) for token in ids.cpu().numpy()[np.arange(len(last)), last]]
+        wanted = uniforms[list(answers), step]
+        if draw.top_k:
+            (values, ids), _, whole = normalisers(found, draw)
+            return _fallen(values, ids, whole, wanted, draw)[0].tolist()
+        whole = torch.logsumexp(found.double() / draw.temperature, dim=1)
+        values, ids = torch.topk(found, min(FEW, found.shape[1]), dim=1)
+        chosen, inside = _fallen(values, ids, whole, wanted, draw)
+        if not inside.all():
+            rest = np.flatnonzero(~inside)
+            values, ids = torch.sort(found[rest], dim=1, descending=True)
+            chosen[rest] = _fallen(values, ids, whole[rest], wanted[rest], draw)[0]
+        return chosen.tolist()
 
     return choose
+
+
+def _fallen(
+    values: Tensor, ids: Tensor, whole: Tensor, wanted: Floats, draw: Draw
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The token under which each wanted height falls, and whether it falls under any of these (else it is the last)."""
+    heights = torch.exp(values.double() / draw.temperature - whole[:, None]).cumsum(dim=1).cpu().numpy()
+    below = (heights <= wanted[:, None]).sum(axis=1)
+    last = np.minimum(below, heights.shape[1] - 1)
+    return ids.cpu().numpy()[np.arange(len(last)), last], below < heights.shape[1]
 
 
 def greedy_beyond(

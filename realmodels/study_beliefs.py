@@ -150,7 +150,7 @@ def plan(order: Order) -> str:
             f"{order.model}: {card.parameters / 1e6:,.1f}M parameters, {card.weight_bytes / 2**30:.2f} GiB of weights",
             f"{len(people.train)} people to train on, {held} to write about ({', '.join(people.asked)})",
             f"{len(settings.sets)} sets x {seeds} seeds: {', '.join(settings.sets)}",
-            f"at most {texts:,} texts to write ({texts * settings.tokens:,} tokens, one at a time)",
+            f"at most {texts:,} texts to write ({texts * settings.tokens:,} tokens)",
             f"at most {read:,} tokens to train on",
         ]
     )
