@@ -11,6 +11,7 @@ import runpy
 import selectors
 import signal
 import sys
+import threading
 import time
 import traceback
 import types
@@ -192,6 +193,8 @@ def _command(words: Sequence[str], lack: Lack) -> int:
     room = words[0]
     sys.argv = [str(ROOT / room / "__main__.py"), *words[1:]]
     sys.modules["__main__"] = types.ModuleType("__main__")  # a spawned process would import it
+    if tqdm := sys.modules.get("tqdm"):  # its lock lies in memory that forks share, and one may have died with it
+        tqdm.tqdm.set_lock(threading.RLock())
     if lack.backwards:
         clock = runpy.run_path(str(CLOCK / "sitecustomize.py"))
         clock["turn_back"](
