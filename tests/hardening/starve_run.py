@@ -193,7 +193,7 @@ def _command(words: Sequence[str], lack: Lack) -> int:
     room = words[0]
     sys.argv = [str(ROOT / room / "__main__.py"), *words[1:]]
     sys.modules["__main__"] = types.ModuleType("__main__")  # a spawned process would import it
-    if tqdm := sys.modules.get("tqdm"):  # its lock lies in memory that forks share, and one may have died with it
+    if tqdm := sys.modules.get("tqdm"):  # forks share the memory of its lock, and one may have died with it
         tqdm.tqdm.set_lock(threading.RLock())
     if lack.backwards:
         clock = runpy.run_path(str(CLOCK / "sitecustomize.py"))

@@ -71,6 +71,15 @@ def test_killed_before_its_last_steps(bench, name):
     assert (tally.tried, tally.well, tally.wrong) == (2, 2, [])
 
 
+def test_an_audit_killed_between_its_two_files(bench):
+    there = bench("audit")
+    folder = there.folder()
+    assert there.begin(folder, there.steps - 1).wait() == -signal.SIGKILL
+    assert (folder / "out" / "audit.jsonl").read_bytes() == there.expected["audit.jsonl"]
+    assert not (folder / "out" / "summary.json").exists()
+    assert there.judged(folder, there.begin(folder).wait()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_killed_before_every_step(bench, name):
