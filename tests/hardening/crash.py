@@ -1,11 +1,12 @@
 """Commands killed with kill -9 and started again until they end leave the bytes of a run that was left alone.
 
     python tests/hardening/crash.py --command train --kills 50 --seed 0
-    python tests/hardening/crash.py --command train --steps
+    python tests/hardening/crash.py --command filter --steps
     python tests/hardening/crash.py --command train --pairs 10
 
 `--kills`: at random moments, uniform over the processor time of a whole run. `--steps`: before every single step on
-files that a run takes. `--pairs`: twice at once on one folder, the second a random moment after the first.
+files that a run takes, or before so many of them, the last one included. `--pairs`: twice at once on one folder, the
+second a random moment after the first.
 `--warm` forks commands from a process in which modules are loaded, so that kills fall into their work; `--keep` leaves
 a line in survived.jsonl.
 """
@@ -345,10 +346,11 @@ def killed(bench: Bench, kills: int, chance: random.Random, ways: Sequence[str])
     return tally
 
 
-def stepped(bench: Bench, every: int = 1, first: int = 1) -> Tally:
-    """Before each step on files, or every so many of them."""
-    tally = Tally()
-    for at in range(first, bench.steps + 1, every):
+def stepped(bench: Bench, most: int = 0, first: int = 1) -> Tally:
+    """Before each step on files from the first, or before `most` of them, evenly apart and to the last."""
+    tally, every = Tally(), range(first, bench.steps + 1)
+    chosen = {round(bench.steps - k * len(every) / most) for k in range(most)} if most else every
+    for at in sorted(chosen):
         folder = bench.folder()
         code = bench.begin(folder, at).wait()
         problems = [] if code == -signal.SIGKILL else [f"exit code {code}: {_said(folder)[-300:]}"]
@@ -389,7 +391,7 @@ def _said(folder: Path) -> str:
 
 
 def main() -> int:
-    from tests.hardening.victims import NAMES, WRITERS, victims, writers
+    from tests.hardening.victims import NAMES, WARM, WRITERS, victims, writers
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -397,7 +399,7 @@ def main() -> int:
     parser.add_argument("--command", choices=(*NAMES, *WRITERS), required=True)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=0)
-    parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--steps", type=int, nargs="?", const=0, help="so many; without a number all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--keep", action="store_true")
@@ -405,22 +407,29 @@ def main() -> int:
     asked = parser.parse_args()
     scratch = (asked.scratch or Path(tempfile.mkdtemp(prefix="crash-"))).resolve()
     command = shlex.join(["python", "tests/hardening/crash.py", *_without_scratch(sys.argv[1:])])
-    with nursery() if asked.warm or asked.steps else nullcontext(cold) as start:
+    with_steps = asked.steps is not None
+    forked = asked.warm or with_steps
+    modules = WARM if asked.command in WRITERS else ()
+    with nursery(*modules) if forked else nullcontext(cold) as start:
         made = writers if asked.command in WRITERS else lambda folder: victims(folder, start)
         victim = made(scratch / "material")[asked.command]
         bench = Bench(victim, start, scratch)
-        bench.uninterrupted(counted=asked.steps)
+        bench.uninterrupted(counted=with_steps)
         print(f"{victim.name}: {bench.seconds:.2f} s of processor time, {bench.steps} steps", file=sys.stderr)
         chance = random.Random(f"{victim.name} {asked.seed}")
+        title = victim.title + " --arms" * (asked.command == "arms")
         trials = []
         if asked.kills:
             tally = killed(bench, asked.kills, chance, victim.ways)
-            trials.append((f"{victim.title} killed at random moments", EQUAL, tally))
-        if asked.steps:
-            trials.append((f"{victim.title} killed before every step on files", EQUAL, stepped(bench)))
+            how = "" if forked else ", its start among them"
+            trials.append((f"{title} killed at random moments{how}", EQUAL, tally))
+        if with_steps:
+            tally = stepped(bench, asked.steps)
+            which = f"{asked.steps} of its {bench.steps} steps" if asked.steps else "every step"
+            trials.append((f"{title} killed before {which} on files", EQUAL, tally))
         if asked.pairs:
             tally = paired(bench, asked.pairs, chance)
-            trials.append((f"{victim.title} started twice on one folder", REFUSED, tally))
+            trials.append((f"{title} started twice on one folder", REFUSED, tally))
     for what, well, tally in trials:
         print(f"{what}: {tally.well} of {tally.tried} well", *tally.wrong, sep="\n  ")
         if asked.keep:

@@ -9,6 +9,7 @@ from tests.hardening.crash import Start, Victim
 
 NAMES = ("laboratory", "audit", "train", "eval")
 WRITERS = ("filter", "arms", "split")
+WARM = ("tyro", "realmodels.arms", "realmodels.filter_cli", "realmodels.split_cli")  # all that those want
 LABELS = ("HighlyKnown", "MaybeKnown", "Unknown")
 RELATIONS = ("capital", "river", "anthem", "founder", "motto")
 SUBJECTS = tuple(a + b for a in ("Ba", "Ke", "Lo", "Mi", "Nu", "Ra") for b in ("dor", "lin", "mat", "sil"))

@@ -16,7 +16,7 @@ import pytest
 from realmodels.errors import RealmodelsError
 from realmodels.together import together
 from tests.hardening.crash import Bench, left, nursery, stepped
-from tests.hardening.victims import WRITERS, writers
+from tests.hardening.victims import WARM, WRITERS, writers
 
 # ---------------------------------------------------------------- processes that write a few words
 
@@ -128,9 +128,7 @@ def test_killed_before_any_step_it_is_made_whole(found, name):
 
 @pytest.fixture(scope="module")
 def start():
-    with nursery(
-        "realmodels.filter_cli", "realmodels.arms", "realmodels.selection", "realmodels.split_cli"
-    ) as found:
+    with nursery(*WARM) as found:
         yield found
 
 
