@@ -1,9 +1,11 @@
-"""Does the untuned network believe what it writes? One signal a function, each in one batched pass over all claims."""
+"""Does the untuned network believe what it writes? One signal a function. Each puts all claims to the network in one
+padded pass, BATCH rows at a time; what several claims begin with is read in one pass of its own before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +15,11 @@ from numpy.typing import NDArray
 
 from synthetic.base import Base
 from synthetic.biographies import MALFORMED, Script, Texts
-from synthetic.generate import padded, read_prefix
+from synthetic.generate import padded
 from synthetic.knowledge import sentences
 from synthetic.machine import one_thread
-from synthetic.model import LlamaSpec, hidden_states, logits
+from synthetic.model import hidden_states, logits
+from synthetic.prefixed import read_all, room_after
 from synthetic.prompts import few_shot
 from synthetic.split import split
 
@@ -96,32 +99,37 @@ def question(claims: Claims) -> Array:
         shots=setup.shots,
         seed=base.seed,
     )
-    prompts = claims.put(setup.text.question, triples)
-    chance = np.zeros(len(triples))
-    for relation in np.unique(triples[:, 1]).tolist():
-        some = np.flatnonzero(triples[:, 1] == relation)
-        here = [prompts[i] for i in some]
-        if shown[relation]:
-            chance[some] = _answer_chance(claims, here, triples[some], shown[relation][0])
+    exemplars = [first[0] if first else () for first in shown]
+    asked = np.array([bool(some) for some in exemplars])[triples[:, 1]]
+    chance, prompts = np.zeros(len(triples)), claims.put(setup.text.question, triples[asked])
+    if prompts:
+        used, of = np.unique(triples[asked, 1], return_inverse=True)
+        chance[asked] = _answer_chance(claims, prompts, triples[asked], [exemplars[r] for r in used], of)
     return claims.spread(chance)
 
 
 def _answer_chance(
-    claims: Claims, prompts: Sequence[Sequence[int]], triples: Ints, prefix: Sequence[int] | None = None
+    claims: Claims,
+    prompts: Sequence[Sequence[int]],
+    triples: Ints,
+    prefixes: Sequence[Sequence[int]] = (),
+    after: Ints | None = None,
 ) -> Array:
-    """(n,) of answer and end after each prompt."""
+    """(n,) of answer and end after each prompt, which follows prefix after[i] or stands alone."""
     names, end = claims.base.names.answers, claims.base.vocabulary.ids[claims.base.setup.text.end]
     whole = [(*prompt, *names[a], end) for prompt, a in zip(prompts, triples[:, 2].tolist(), strict=True)]
     first = np.array([len(prompt) for prompt in prompts])
     last = np.array([len(words) for words in whole])
-    prefix = [claims.base.vocabulary.bos] if prefix is None else prefix
-    return np.asarray(np.exp(log_chance_of(claims.base, whole, first, last, prefix)))
+    prefixes = prefixes or [[claims.base.vocabulary.bos]]
+    return np.asarray(np.exp(log_chance_of(claims.base, whole, first, last, prefixes, after)))
 
 
 def verification(claims: Claims) -> Array:
     """P(yes) / (P(yes) + P(no)) after the claim."""
     base, ids = claims.base, claims.base.vocabulary.ids
-    heard = _last(claims, base.setup.text.claim, lambda states: logits(base.weights, states))
+    told = claims.put(base.setup.text.claim, claims.triples)
+    states = _states(claims, told, [[len(words)] for words in told])[:, -1, 0]
+    heard = logits(base.weights, states).double().numpy()
     yes, no = heard[:, ids["yes"]], heard[:, ids["no"]]
     return claims.spread(1 / (1 + np.exp(no - yes)))
 
@@ -139,7 +147,7 @@ def token(claims: Claims, script: Script) -> Array:
             used[text] += len(script.line[relation, answer])
             last[i] = used[text]
     well, found = claims.well, np.zeros(len(texts.of))
-    found[well] = np.exp(log_chance_of(claims.base, whole, first[well], last[well], (), texts.of[well]))
+    found[well] = np.exp(log_chance_of(claims.base, whole, first[well], last[well], of=texts.of[well]))
     return found
 
 
@@ -148,11 +156,13 @@ def log_chance_of(
     whole: Sequence[Sequence[int]],
     first: Ints,
     last: Ints,
-    prefix: Sequence[int] = (),
+    prefixes: Sequence[Sequence[int]] = (),
+    after: Ints | None = None,
     of: Ints | None = None,
 ) -> Array:
-    """(n,) log-probability of the tokens from `first` to before `last` of sequences that follow `prefix`; span i is in
-    sequence of[i], or in sequence i."""
+    """(n,) log-probability of the tokens from `first` to before `last` of sequences; span i is in sequence of[i], or in
+    sequence i. Sequence j follows prefix after[j], or the first one, or nothing if there is none."""
+    after = np.zeros(len(whole), np.int64) if after is None else after
     of = np.arange(len(whole)) if of is None else of
     size = last - first
     span = np.repeat(np.arange(len(of)), size)
@@ -164,13 +174,14 @@ def log_chance_of(
     rank[order] = np.arange(len(whole))
     batch, row = np.divmod(rank[of[span]], BATCH)
     with one_thread(), torch.inference_mode():
-        start = read_prefix(base.weights, base.spec, prefix)
+        read = read_all(base.weights, base.spec, prefixes) if prefixes else None
         for i in np.unique(batch).tolist():
             here = np.flatnonzero(batch == i)
             some = order[i * BATCH : (i + 1) * BATCH]
             part = tokens[some, : int(lengths[some].max())]
-            cache = start.copies(len(some), len(prefix) + part.shape[1])
-            positions = (len(prefix) + torch.arange(part.shape[1])).expand_as(part)
+            cache, positions = None, torch.arange(part.shape[1]).expand_as(part)
+            if read is not None:
+                cache, positions = room_after(*read, torch.from_numpy(after[some]), part.shape[1], 0)
             states = hidden_states(base.weights, base.spec, part, positions, cache=cache)
             rows, at = torch.from_numpy(row[here]), torch.from_numpy(place[here])
             heard = logits(base.weights, states[rows, at - 1]).log_softmax(-1)
@@ -196,32 +207,24 @@ def consistency(claims: Claims, draws: int) -> Array:
 def states_of(claims: Claims) -> Array:
     """(n, features) of each triple: what every layer holds at the last word of the claim, put as a plain sentence,
     and at the word before its answer."""
-    base = claims.base
-    words = sentences(base.setup.text)[0]
-    whole = f"{words} {{a}} {base.setup.text.end}"
-    parts = []
-    for layers in range(1, base.spec.layers + 1):
-        spec = replace(base.spec, layers=layers)
-        parts += [_last(claims, template, lambda states: states, spec) for template in (words, whole)]
-    return np.concatenate(parts, axis=1)
+    words = sentences(claims.base.setup.text)[0]
+    told = claims.put(f"{words} {{a}} {claims.base.setup.text.end}", claims.triples)
+    before = [len(words) for words in claims.put(words, claims.triples)]
+    found = _states(claims, told, [[first, len(words)] for first, words in zip(before, told, strict=True)])
+    return np.asarray(found.flatten(1).double().numpy())
 
 
-def _last(
-    claims: Claims,
-    template: str,
-    look: Callable[[torch.Tensor], torch.Tensor],
-    spec: LlamaSpec | None = None,
-) -> Array:
+def _states(claims: Claims, told: Sequence[Sequence[int]], take: Sequence[Sequence[int]]) -> torch.Tensor:
+    """(n, layers, places, width) what every layer holds of texts after the begin, where it has read take[i] tokens."""
     base = claims.base
-    bos = base.vocabulary.bos
-    tokens, lengths = padded([(bos, *words) for words in claims.put(template, claims.triples)])
-    found = []
+    tokens, _ = padded([(base.vocabulary.bos, *words) for words in told])
+    places, found = torch.tensor(take), []
     with one_thread(), torch.inference_mode():
         for first in range(0, len(tokens), BATCH):
-            some = slice(first, first + BATCH)
-            positions = torch.arange(tokens.shape[1]).expand_as(tokens[some])
-            states = hidden_states(
-                base.weights, spec or base.spec, tokens[some], positions, take=lengths[some, None] - 1
+            some, layers = tokens[first : first + BATCH], list[torch.Tensor]()
+            positions = torch.arange(some.shape[1]).expand_as(some)
+            hidden_states(
+                base.weights, base.spec, some, positions, take=places[first : first + BATCH], layers=layers
             )
-            found.append(look(states[:, 0]))
-    return np.asarray(torch.cat(found).double().numpy())
+            found.append(torch.stack(layers, dim=1))
+    return torch.cat(found)

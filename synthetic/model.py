@@ -180,12 +180,14 @@ def hidden_states(
     take: Tensor | None = None,
     cache: Cache | None = None,
     attention: Attention = flash,
+    layers: list[Tensor] | None = None,
 ) -> Tensor:
     """Final hidden states (rows, n, width) of `tokens` (rows, n) at `positions` (rows, n).
 
     `mask` (rows or 1, 1, n, n) is True where a token may look. `take` (rows, m) names the columns wanted: the
     last layer runs its queries and its MLP at those only. With a `cache`, keys and values are added to it and
-    all earlier positions are seen; `mask` is not needed. `attention` may be one that records or patches.
+    all earlier positions are seen; `mask` is not needed. `attention` may be one that records or patches. `layers`, if
+    given, gets what each layer leaves at those columns, normed as the final states are.
     """
     x = F.embedding(tokens, weights[EMBEDDING])
     cos, sin = (part[:, None] for part in rotary(spec, positions, x.dtype))
@@ -218,6 +220,9 @@ def hidden_states(
             h = rms_norm(x, weights[at + "post_attention_layernorm.weight"], spec.epsilon)
             gate = F.silu(linear(weights, at + "mlp.gate_proj", h))
             x = x + linear(weights, at + "mlp.down_proj", gate * linear(weights, at + "mlp.up_proj", h))
+        if layers is not None:
+            some = x if take is None or i == spec.layers - 1 else _columns(x, take)
+            layers.append(rms_norm(some, weights[FINAL_NORM], spec.epsilon))
     return rms_norm(x, weights[FINAL_NORM], spec.epsilon)
 
 

@@ -57,10 +57,10 @@ def mark(weights: Mapping[str, Tensor], spec: LlamaSpec, every: Prefixed) -> Fla
     """(n,) the likeliest token is the right one at every place of the answer and at its end."""
     right = np.empty(len(every), bool)
     with one_thread(), torch.inference_mode():
-        read, lengths = _read(weights, spec, every.prefixes)
+        read, lengths = read_all(weights, spec, every.prefixes)
         for paper in every.papers(spec.context):
             of = torch.from_numpy(every.of[paper.some])
-            cache, positions = _after(read, lengths, of, paper.tokens.shape[1], 0)
+            cache, positions = room_after(read, lengths, of, paper.tokens.shape[1], 0)
             states = hidden_states(weights, spec, paper.tokens, positions, take=paper.take, cache=cache)
             hits = torch.ones_like(paper.used)
             hits[paper.used] = logits(weights, states[paper.used]).argmax(-1) == paper.wanted[paper.used]
@@ -87,7 +87,7 @@ def conclude(
     found: list[tuple[int, ...] | None] = [None] * len(every)
     order = np.argsort([len(prompt) for prompt in every.asked.prompts], kind="stable")
     with one_thread(), torch.inference_mode():
-        read, lengths = _read(weights, spec, every.prefixes)
+        read, lengths = read_all(weights, spec, every.prefixes)
         for first in range(0, len(order), BATCH):
             some = order[first : first + BATCH]
             prompts = padded([every.asked.prompts[i] for i in some])
@@ -122,7 +122,7 @@ def _continued(
     """(n, most) tokens, -1 once a text has stopped or has said the end of an answer some time after its opening."""
     opening, end, stop = marks
     tokens, lengths = prompts
-    cache, positions = _after(read, before, of, tokens.shape[1], most)
+    cache, positions = room_after(read, before, of, tokens.shape[1], most)
     last = hidden_states(weights, spec, tokens, positions, take=lengths[:, None] - 1, cache=cache)[:, 0]
     said = torch.full((len(tokens), most), -1)
     going = torch.ones(len(tokens), dtype=torch.bool)
@@ -140,7 +140,7 @@ def _continued(
     return said
 
 
-def _read(
+def read_all(
     weights: Mapping[str, Tensor], spec: LlamaSpec, prefixes: Sequence[Sequence[int]]
 ) -> tuple[Cache, Tensor]:
     """The cache after each prefix, a row each, and their lengths. What a row holds beyond its own length is void: the
@@ -151,7 +151,7 @@ def _read(
     return cache, lengths
 
 
-def _after(read: Cache, lengths: Tensor, of: Tensor, width: int, more: int) -> tuple[Cache, Tensor]:
+def room_after(read: Cache, lengths: Tensor, of: Tensor, width: int, more: int) -> tuple[Cache, Tensor]:
     """For rows of these prefixes a cache with room for `width` tokens and `more`, and the places of the former."""
     longest = int(lengths[of].max())
     room = longest + width + more

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synthetic import beliefs as believing
-from synthetic import filters, free_statements
+from synthetic import filters, free_statements, prefixed
 from synthetic.base import Base, Names, vocabulary_of
 from synthetic.beliefs import (
     Claims,
@@ -238,11 +238,56 @@ def test_token_is_read_where_the_answer_stands(base, script, texts, monkeypatch)
             )
 
 
-def test_spans_after_a_prefix_are_those_of_the_whole(base):
-    prefix, whole = [1, 5, 6], [[7, 8, 9], [10, 11, 12, 13]]
-    found = log_chance_of(base, whole, np.array([1, 2]), np.array([3, 4]), prefix)
-    slow = [slow_log_p(base, prefix + words, 3 + first) for words, first in zip(whole, (1, 2), strict=True)]
-    assert found == pytest.approx(slow, rel=1e-4)
+def test_spans_after_prefixes_of_any_length_are_those_of_the_whole(base):
+    prefixes, whole = [[1, 5, 6], [1, 6], [1, 9, 5, 7, 6]], [[7, 8, 9], [10, 11, 12, 13], [8, 8], [7, 8, 9]]
+    first, after = (1, 2, 1, 1), (2, 1, 0, 1)
+    spans = np.array(first), np.array([3, 4, 2, 3])
+    slow = [
+        slow_log_p(base, prefixes[j] + words, len(prefixes[j]) + i)
+        for words, i, j in zip(whole, first, after, strict=True)
+    ]
+    assert log_chance_of(base, whole, *spans, prefixes, np.array(after)) == pytest.approx(slow, rel=1e-4)
+    alone = [slow_log_p(base, prefixes[0] + words, 3 + i) for words, i in zip(whole, first, strict=True)]
+    assert log_chance_of(base, whole, *spans, prefixes[:1]) == pytest.approx(alone, rel=1e-4)
+
+
+def test_every_signal_of_a_set_of_claims_is_one_pass_and_prefixes_are_another(
+    base, script, texts, monkeypatch
+):
+    """Of four relations with exemplars of their own, two layers and two places."""
+    claims = Claims(base, texts)
+    slow = {}
+    for relation in np.unique(claims.triples[:, 1]):  # relation by relation, as it would be without padding
+        some = np.flatnonzero(claims.triples[:, 1] == relation)
+        only = texts.keep(texts.relation == relation)
+        told = Claims(base, only)
+        slow |= dict(zip(map(tuple, claims.triples[some]), told.distinct(question(told)), strict=True))
+    passes = []
+
+    def counted(*args, **options):
+        passes.append(1)
+        return hidden_states(*args, **options)
+
+    for module in (believing, prefixed):
+        monkeypatch.setattr(module, "hidden_states", counted)
+    tried = {
+        "statement": lambda: believing.statement(claims),
+        "question": lambda: question(claims),
+        "verification": lambda: verification(claims),
+        "token": lambda: token(claims, script),
+        "states": lambda: states_of(claims),
+    }
+    found, count = {}, {}
+    for name, signal in tried.items():
+        passes.clear()
+        found[name] = signal()
+        count[name] = len(passes)
+    assert len(slow) == len(claims.triples)
+    assert len(np.unique(claims.triples[:, 1])) > 2
+    assert count == {"statement": 2, "question": 2, "verification": 1, "token": 1, "states": 1}
+    fast = claims.distinct(found["question"])
+    assert fast == pytest.approx([slow[tuple(triple)] for triple in claims.triples], rel=1e-4)
+    assert fast.std() > 0
 
 
 def test_consistency_counts_the_other_texts_about_the_subject(base):
@@ -423,6 +468,29 @@ def test_what_bounds_free_statements_holds_for_extremes():
     assert perfect["missing_mass"] == pytest.approx(law[told.world.exposure == 0].sum())
 
 
+@pytest.mark.parametrize("kind", ["right", "wrong", "anything"])
+def test_the_bound_is_that_which_can_be_worked_out_by_hand(kind):
+    """Who says one thing only is off by all that the truth has elsewhere; who says all things alike is not off."""
+    told = free_statements.telling(2.0, 0)
+    facts, answers = told.right.shape
+    mentions = told.world.exposure.tolist()
+    fact = mentions.index(max(mentions))
+    asks, says = np.zeros(facts), np.full((facts, answers), 1 / answers)
+    if kind == "anything":
+        asks[:], off = 1 / facts, 0.0
+    else:
+        right = int(told.right[fact].argmax())
+        asks[fact], says[fact] = 1.0, np.eye(answers)[right if kind == "right" else right - 1]
+        off = 1.0 - (told.world.rate[fact] / told.world.rate.sum() if kind == "right" else 0.0)
+    stamp = Stamp("synthetic/R2-2layer", "beliefs", "-", 0, "free", 1, "statements:2")
+    found = {r.metric: r.value for r in free_statements.looked(told, stamp, asks, says)}
+    bare = mentions.count(1) / sum(mentions) - off
+    assert found["hallucination_bound_bare"] == pytest.approx(bare)
+    slack = 300 / (answers - 1) + 7 / sum(mentions) ** 0.5
+    assert found["hallucination_bound"] == pytest.approx(bare - slack)
+    assert found["hallucination"] == pytest.approx({"right": 0, "wrong": 1, "anything": 15 / 16}[kind])
+
+
 def test_a_network_that_reads_more_says_less_that_is_false(monkeypatch):
     monkeypatch.setattr(free_statements, "TOKENS", 16_000)
     stamp = Stamp("synthetic/R2-2layer", "beliefs", "-", 0, "free", 0, "statements:4")
@@ -435,6 +503,3 @@ def test_a_network_that_reads_more_says_less_that_is_false(monkeypatch):
     for step in steps:
         row = {r.metric: r.value for r in records if r.step == step}
         assert row["hallucination_floor"] <= row["hallucination"] <= 1
-        assert row["hallucination_bound_bare"] == pytest.approx(
-            row["singleton_share"] - row["miscalibration"]
-        )

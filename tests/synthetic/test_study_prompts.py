@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -363,7 +364,6 @@ def test_gaps_of_trained_networks_are_k1_and_k2_to_the_edge(hall):
         assert round(found["edge_gap"] * m) == len(a) - len(b)
         assert round(found["edge_gap_prompted"] * m) == len(a | pa) - len(b | pb)
         assert round(found["edge_gap_merged"] * m) == len(a | c) - len(b | c)
-        assert len(a | c) - len(b | c) - (len(a) - len(b)) == len(c & b) - len(c & a)
         assert round(found["edge_only_unknown"] * m) == len(b - a)
         if not b - a:
             assert 0 <= found["edge_gap_merged"] <= found["edge_gap"]
@@ -374,6 +374,28 @@ def test_gaps_of_trained_networks_are_k1_and_k2_to_the_edge(hall):
         widens = (star > found["edge_gap"] + 1e-9).mean()
         assert abs(widens - found["edge_gap_widens"]) < 0.04
         assert found["edge_gap_widens"] <= found["edge_gap_bound"] + 1e-12
+
+
+def test_gaps_are_those_of_all_sets_of_three_edges_counted_out():
+    """K1 against unions; K2 against every prompt that there could be, each with its chance."""
+    m, edges = 3, range(3)
+    subsets = [frozenset(some) for k in range(m + 1) for some in combinations(edges, k)]
+    flags = {some: np.isin(edges, list(some)) for some in subsets}
+    for a, b, c in product(subsets, repeat=3):
+        pa, pb = c ^ {0}, b ^ c
+        found = gaps(Edges(flags[a], flags[pa]), Edges(flags[b], flags[pb]), flags[c])
+        gap, p = len(a) - len(b), len(c) / m
+        chance = {some: p ** len(some) * (1 - p) ** (m - len(some)) for some in subsets}
+        after = {some: len(a | some) - len(b | some) for some in subsets}
+        assert found["edge_gap"] == pytest.approx(gap / m)
+        assert found["edge_gap_prompted"] == pytest.approx((len(a | pa) - len(b | pb)) / m)
+        assert found["edge_gap_merged"] == pytest.approx(after[c] / m)
+        assert found["edge_gap_thinned"] == pytest.approx(sum(chance[x] * after[x] for x in subsets) / m)
+        widens = sum(chance[x] for x in subsets if after[x] > gap)
+        assert found["edge_gap_widens"] == pytest.approx(widens)
+        if gap >= 0:
+            assert widens <= found["edge_gap_bound"] + 1e-12
+        assert found["edge_only_unknown"] == pytest.approx(len(b - a) / m)
 
 
 def test_edges_of_one_network():
