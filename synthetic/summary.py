@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthetic.errors import SyntheticError
+from synthetic.tables import COLUMNS, tables
 from synthetic.verdicts import claims_of
 from theory.files import write_whole
 
@@ -34,7 +35,8 @@ CELLS = (
 
 
 def summarise(folders: Sequence[Path], output: Path) -> list[Path]:
-    """Write scoreboard.json, scoreboard.csv, effects.csv, cells.csv and provenance.json; returns their paths.
+    """Write scoreboard.json, scoreboard.csv, effects.csv, cells.csv, provenance.json and what there is of
+    synthetic.tables; returns their paths.
 
     Effects are the claims' parts seed by seed, in their units; cells are the numbers that parts are made of.
     """
@@ -65,6 +67,7 @@ def summarise(folders: Sequence[Path], output: Path) -> list[Path]:
         output / "effects.csv": _csv(EFFECTS, effects),
         output / "cells.csv": _csv(CELLS, cells),
         output / "provenance.json": json.dumps(provenance, indent=1) + "\n",
+        **{output / f"{name}.csv": _csv(COLUMNS[name], rows) for name, rows in tables(table).items()},
     }
     for path, content in files.items():
         write_whole(path, content)
