@@ -10,6 +10,15 @@ from typing import Any, TextIO
 
 
 def start(room: str, about: str) -> int:
+    """The exit code."""
+    code = _start(room, about)
+    # Ctrl-C that leaves an exec(), as of one who makes a dataclass, has Python die of SIGINT at its end although it was
+    # caught and there is an exit code; the next exec() of a text makes it forget.
+    exec("")
+    return code
+
+
+def _start(room: str, about: str) -> int:
     sys.stdout = _named(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
