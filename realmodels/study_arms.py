@@ -22,7 +22,7 @@ from realmodels.rows import Row
 from realmodels.study_exam import Exam, Sat, sit, write_rows
 from realmodels.study_table import Order, Say
 from theory.errors import TheoryError
-from theory.files import write_whole
+from theory.files import sweep_of, write_whole
 from theory.runs import config_hash, locked
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def work(order: Order, todo: Mapping[str, Arm], say: Say) -> None:
             with ExitStack() as stack:
                 if not _mine(folder, key, stack):
                     continue
+                sweep_of(_path(folder, key))
                 if _path(folder, key).exists():  # finished by another process a moment ago
                     if not order.keep_adapters:
                         shutil.rmtree(folder / key, ignore_errors=True)

@@ -51,3 +51,10 @@ def sweep(*folders: Path) -> None:
         for path in folder.glob(".*.*"):
             if _SCRATCH.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+
+def sweep_of(path: Path) -> None:
+    """The same for one file; only for whoever alone writes it."""
+    for scratch in path.parent.glob(f".{path.name}.*"):
+        if re.fullmatch(r"\.[0-9a-f]{8}", scratch.name.removeprefix(f".{path.name}")):
+            scratch.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import pytest
 from realmodels import attend_heads, study_arms, study_watch, train_loop
 from realmodels.cli import COMMANDS
 from realmodels.errors import RealmodelsError
-from realmodels.study_arms import results_of
+from realmodels.study_arms import keys_of, results_of, shared_folder
 from realmodels.study_attend import METRICS
 from realmodels.study_cli import Study
 from realmodels.study_facts import read_facts
@@ -260,6 +260,20 @@ def test_an_arm_that_was_killed_goes_on_from_its_checkpoint(arms, tmp_path, monk
     assert {key: sat.plain() for key, sat in gone_on.asked.items()} == {
         key: sat.plain() for key, sat in at_once.asked.items()
     }
+
+
+def test_what_a_killed_process_was_writing_is_dropped_by_the_next_and_nothing_else(arms, tmp_path):
+    order, some = arms("known", settings=(*SMALL, "epochs=1"))
+    (key,) = keys_of(order, some)
+    folder = shared_folder(order)
+    folder.mkdir(parents=True, exist_ok=True)
+    other = f".{'0' * len(key)}.json.0123abcd"  # another process may be writing it
+    for name in (f".{key}.json.0123abcd", other, f".{key}.json.mine"):
+        (folder / name).write_text('{"key": "')
+    results_of(order, some, silent)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [other, f".{key}.json.mine", f"{key}.json"]
+    )
 
 
 def test_the_early_stop_is_asked_with_its_own_weights(arms, tmp_path, monkeypatch):
