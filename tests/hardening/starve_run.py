@@ -127,14 +127,19 @@ def run(words: Sequence[str], place: Path, lack: Lack) -> Ended:
         _be(words, place, lack, writers)
     for end in writers:
         os.close(end)
-    texts, hung = _read(readers, child)
-    status = os.waitpid(child, 0)[1]
-    code = -signal.SIGALRM if hung else os.waitstatus_to_exitcode(status)
+    deadline = began + PATIENCE
+    texts, hung = _read(readers, child, deadline)
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:  # one without outputs has nothing that is read
+        if time.monotonic() > deadline and not hung:
+            os.killpg(child, signal.SIGKILL)
+            hung = True
+        time.sleep(0.005)
+    code = -signal.SIGALRM if hung else os.waitstatus_to_exitcode(ended[1])
     return Ended(code, *texts, time.monotonic() - began)
 
 
-def _read(ends: Sequence[int], child: int) -> tuple[list[str], bool]:
-    deadline, hung = time.monotonic() + PATIENCE, False
+def _read(ends: Sequence[int], child: int, deadline: float) -> tuple[list[str], bool]:
+    hung = False
     found = dict.fromkeys(ends, b"")
     with selectors.DefaultSelector() as waiting:
         for end in ends:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from theory.command import main
 from theory.errors import TheoryError, out_of_memory
 from theory.runs import locked
 
-from . import starve
+from . import starve, starve_run
 from .starve_commands import NAMED, write_records
 from .starve_run import can
 
@@ -175,6 +176,15 @@ def test_a_worker_without_memory_says_so(monkeypatch):
 
     monkeypatch.setattr("synthetic.workers.perform", perform)
     assert attempt(None, None).kind == "memory"
+
+
+@pytest.mark.parametrize("mute", [(), (1, 2)])
+def test_a_command_that_hangs_is_ended_also_where_it_cannot_say_anything(tmp_path, monkeypatch, mute):
+    monkeypatch.setattr(starve_run, "PATIENCE", 0.3)
+    words = ("timeit", "-n", "1", "-r", "1", "import time; time.sleep(600)")
+    ended = starve_run.run(words, tmp_path, starve_run.Lack(mute=mute, fresh=True))
+    assert ended.code == -signal.SIGALRM
+    assert ended.seconds < 60
 
 
 def test_a_lock_needs_no_room(tmp_path, monkeypatch):
