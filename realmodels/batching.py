@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from realmodels.errors import RealmodelsError
+from theory.errors import out_of_memory
 
 T = TypeVar("T")
 
@@ -66,11 +67,6 @@ def _alone(rows: int, longest: int) -> None:
             f"out of memory on {rows} rows of up to {longest} tokens, and a base that is shared out is not asked again "
             "for fewer; drop the longest rows, or take another dtype (--dtype bfloat16) or more processes"
         )
-
-
-def out_of_memory(problem: BaseException) -> bool:
-    text = str(problem).lower()
-    return isinstance(problem, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def token_budget(loaded: Any, prefix: int, longest: int, most: int | None = None) -> int:

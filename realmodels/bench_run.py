@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from realmodels.adapters import fresh_adapter, trained
-from realmodels.batching import out_of_memory
 from realmodels.bench_models import device_name, peak_of, product_weights
 from realmodels.exact import read_answers
 from realmodels.recipe import Recipe
@@ -21,6 +20,7 @@ from realmodels.sampling import USUAL
 from realmodels.shared import Asking
 from realmodels.train_loop import adamw, take_step
 from realmodels.train_rows import TrainRow
+from theory.errors import out_of_memory
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from realmodels.adapters import copied, fingerprint, fresh_adapter, put_back, save_adapter, trained
 from realmodels.answer_loss import answer_loss
-from realmodels.batching import out_of_memory
 from realmodels.checkpoints import (
     FILE,
     State,
@@ -34,6 +33,7 @@ from realmodels.sharded import in_step, shared
 from realmodels.train_batches import epoch_order, laid_out, parts, steps_in
 from realmodels.train_rows import TrainRow, TrainSet
 from realmodels.train_watch import Watch, exact_match
+from theory.errors import out_of_memory
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded

@@ -25,19 +25,11 @@ from synthetic.sheet import Sheet, sheet, states
 from synthetic.split import split, stated
 from synthetic.stops import Tuned
 from theory.records import Record
+from theory.stamp import STRATA
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-STRATA = (
-    ("popularity",),
-    ("known",),
-    ("overlap",),
-    ("answer",),
-    ("dominant",),
-    ("overlap", "answer"),
-    ("overlap", "answer", "dominant"),
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,21 +26,14 @@ from synthetic.setup import Setup
 from synthetic.split import split
 from synthetic.stops import tune
 from theory.records import Record
+from theory.stamp import STRATA as COMMON
 
 Flags = NDArray[np.bool_]
 
 ON_THE_WAY = 12  # looks at all exams while a mix is tuned
 AT_DEV = 12  # looks at the development facts while another set is tuned: as many, so that early stops compare
 KNOWN: By = (("category",), ("known",))
-STRATA: By = (
-    *KNOWN,
-    ("popularity",),
-    ("overlap",),
-    ("answer",),
-    ("dominant",),
-    ("overlap", "answer"),
-    ("overlap", "answer", "dominant"),
-)
+STRATA: By = (*KNOWN, *(keys for keys in COMMON if keys not in KNOWN))
 
 
 @dataclass(frozen=True)

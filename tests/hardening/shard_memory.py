@@ -89,6 +89,7 @@ def process(folder: str, rows: str, out: str, shard: bool) -> None:
 
     from realmodels import train_loop, train_run
     from realmodels.__main__ import main
+    from tests.realmodels.common import train_words
 
     for name in ("peft", "transformers.models.llama.modeling_llama"):  # an import is not the base's
         import_module(name)
@@ -113,20 +114,8 @@ def process(folder: str, rows: str, out: str, shard: bool) -> None:
         return done
 
     train_run._base, train_loop.take_step = watched_load, watched_step
-    sys.argv = [
-        "realmodels",
-        "train",
-        "--model",
-        folder,
-        "--data",
-        rows,
-        "--output-dir",
-        out,
-        "--device",
-        "cpu",
-    ]
-    sys.argv += ["--set", "rank=4", "batch=4", "epochs=2", "checkpointing=true"]
-    sys.argv[2:2] = ["--shard"] if shard else []
+    recipe = {"rank": 4, "batch": 4, "epochs": 2, "checkpointing": "true"}
+    sys.argv = ["realmodels", *train_words(folder, rows, out, *(["--shard"] if shard else []), **recipe)]
     try:
         main()
     except SystemExit as ended:

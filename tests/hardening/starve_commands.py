@@ -4,39 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = """
-shots_from = 0.2
-dev = 0.2
-prompts = 2
-[world]
-types = 3
-subjects = 45
-never_seen = 0
-relations = 3
-derived = 0
-answers = 6
-mean_exposure = 60.0
-subject_words = [1]
-answer_words = [1]
-[shape]
-width = 32
-layers = 1
-heads = 2
-hidden = 32
-context = 128
-[pretrain]
-rate = 8e-3
-[tune]
-rate = 1e-2
-batch = 8
-epochs = 2
-"""
+TOY = ROOT / "tests" / "tiny.toml"
 WORLD = (
     "subjects = 12\nnever_seen = 2\nrelations = 2\nanswers = 4\nderived_answers = 2\nmean_exposure = 3.0\n"
 )
@@ -254,7 +229,7 @@ def needs(command: Command) -> tuple[str, ...]:
 def write_files(folder: Path, models: bool) -> None:
     """What a person would bring along; a tiny random Llama with `models`."""
     folder.mkdir(parents=True)
-    (folder / "toy.toml").write_text(TOY)
+    shutil.copy(TOY, folder / "toy.toml")
     (folder / "world.toml").write_text(WORLD)
     rows = [_row(number) for number in range(len(PLACES))]
     _write(folder / "rows.jsonl", rows)

@@ -17,6 +17,12 @@ GOOD = [
 ]
 
 
+def train_words(model, rows, out, *more, **recipe):
+    """What is typed behind `python -m realmodels` to train on a CPU."""
+    said = ["train", "--model", model, "--data", rows, "--output-dir", out, "--device", "cpu", *more, "--set"]
+    return [*map(str, said), *(f"{key}={value}" for key, value in recipe.items())]
+
+
 def lines(*rows):
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 

@@ -158,6 +158,15 @@ def crew_of(tmp_path_factory):
     return run
 
 
+@pytest.fixture
+def rows(tmp_path):
+    """Five capitals to train on, in a file."""
+    path = tmp_path / "rows.jsonl"
+    lines = [{"question": f"What is the capital of {s}?", "answers": [a]} for s, a in FACTS[:5]]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
 @pytest.fixture(scope="session")
 def data():
     """The shared data sets."""

@@ -21,34 +21,14 @@ from realmodels.recipe import Recipe
 from realmodels.train_run import Job, lone_arm, run_train
 from theory.records import read_records
 
+from .common import train_words
+
 ROOT = Path(__file__).resolve().parents[2]
-FACTS = {"France": "Paris", "Japan": "Tokyo", "Peru": "Lima", "Norway": "Oslo", "Kenya": "Nairobi"}
 CHANGES = {"rank": 4, "alpha": 8.0, "rate": 1e-2, "batch": 3, "epochs": 2, "log_every": 1, "save_every": 1}
 
 
-@pytest.fixture
-def rows(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    lines = [{"question": f"What is the capital of {s}?", "answers": [a]} for s, a in FACTS.items()]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
 def words(tiny, rows, out):
-    said = [
-        "train",
-        "--model",
-        tiny,
-        "--data",
-        rows,
-        "--output-dir",
-        out,
-        "--device",
-        "cpu",
-        "--held-out",
-        rows,
-    ]
-    return [*map(str, said), "--set", *(f"{key}={value}" for key, value in CHANGES.items())]
+    return train_words(tiny, rows, out, "--held-out", rows, **CHANGES)
 
 
 def typed(said):

@@ -30,25 +30,16 @@ from realmodels.train_rows import TrainRow
 from realmodels.train_run import Job, lone_arm, run_train
 from theory.records import read_records
 
+from .common import train_words
+
 ROOT = Path(__file__).resolve().parents[2]
-FACTS = {"France": "Paris", "Japan": "Tokyo", "Peru": "Lima", "Norway": "Oslo", "Kenya": "Nairobi"}
 # rows are read one by one, two in one process and one in the other, and a step may have a single row
 CHANGES = {"rank": 4, "alpha": 8.0, "rate": 1e-2, "batch": 3, "micro": 1, "epochs": 2, "log_every": 1}
 CHANGES |= {"save_every": 1}
 
 
-@pytest.fixture
-def rows(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    lines = [{"question": f"What is the capital of {s}?", "answers": [a]} for s, a in FACTS.items()]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
 def words(model, rows, out, *more, **changes):
-    """What is typed behind `python -m realmodels`."""
-    said = ["train", "--model", model, "--data", rows, "--output-dir", out, "--device", "cpu", *more, "--set"]
-    return [*map(str, said), *(f"{key}={value}" for key, value in (CHANGES | changes).items())]
+    return train_words(model, rows, out, *more, **(CHANGES | changes))
 
 
 def typed(said):

@@ -4,11 +4,15 @@ import ctypes
 import json
 import os
 import resource
+import shutil
+from pathlib import Path
 
 import pytest
 
 from synthetic.cli import Run, Summarise
 from synthetic.profiles import cores
+
+TINY = Path(__file__).parents[1] / "tiny.toml"  # a setup of seconds
 
 
 def test_a_quick_run_prints_the_scoreboard_and_writes_it(drive, tmp_path):
@@ -171,37 +175,8 @@ def test_a_summary_from_the_command_line(drive, tmp_path):
     assert drive("summarise", tmp_path / "runs" / "cache", "-o", tmp_path / "no").returncode == 2
 
 
-TINY = """
-shots_from = 0.2
-dev = 0.2
-prompts = 2
-[world]
-types = 3
-subjects = 45
-never_seen = 0
-relations = 3
-derived = 0
-answers = 6
-mean_exposure = 60.0
-subject_words = [1]
-answer_words = [1]
-[shape]
-width = 32
-layers = 1
-heads = 2
-hidden = 32
-context = 128
-[pretrain]
-rate = 8e-3
-[tune]
-rate = 1e-2
-batch = 8
-epochs = 2
-"""
-
-
 def test_a_graph_from_the_command_line_takes_its_second_from_the_cache(cli, tmp_path):
-    (tmp_path / "tiny.toml").write_text(TINY)
+    shutil.copy(TINY, tmp_path)
     words = ("synthetic", "graph", "quick", "--seed", "3", "--setup", "tiny.toml", "--cache", "kept")
     run = cli(*words, "--output", "new/first.json")
     assert run.returncode == 0, run.stderr
