@@ -34,6 +34,8 @@ CONTRASTS = (
     ("probe", "generated+belief:probe", "generated+belief"),
     ("length", "generated+belief", "generated+random"),
     ("preference", "pairs:belief", "generated"),
+    ("tuning", "generated", "none"),
+    ("tuning", "generated+belief", "none"),
     ("source", "generated", "gold"),
     ("source", "generated+belief", "gold+belief"),
     ("teacher", "better", "generated"),
