@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from realmodels.audited import NO_RELATION, Audited, Flags, Ints
-from realmodels.cells import apart, cells, deal, equal_draws, halves, supply, trimmed
+from realmodels.cells import apart, cells, equal_draws, halves, supply, trimmed
+from realmodels.deal import deal
 from realmodels.errors import RealmodelsError
 from realmodels.filtering import score
 from theory.matching import normalize
@@ -176,7 +177,8 @@ def _left(audited: Audited, pool: Flags, rows: Ints) -> dict[str, int]:
 
 
 def _permuted(audited: Audited, rows: Ints, pool: int, rng: np.random.Generator) -> Arm:
-    accepted = [frozenset(map(normalize, audited.answers[row])) for row in rows.tolist()]
+    alike: dict[frozenset[str], frozenset[str]] = {}  # most answers are those of many rows
+    accepted = [alike.setdefault(a, a) for a in (_accepted(audited, row) for row in rows.tolist())]
     return Arm(PERMUTED, rows, pool, rows[deal(audited.relation[rows], accepted, rng)])
 
 
@@ -220,9 +222,12 @@ def unchanged(audited: Audited, arm: Arm) -> int:
     """Rows of a permuted arm whose dealt answers still share one with their own."""
     if arm.answers is None:
         return 0
-    accepted = {row: frozenset(map(normalize, audited.answers[row])) for row in arm.rows.tolist()}
     pairs = zip(arm.rows.tolist(), arm.answers.tolist(), strict=True)
-    return sum(not accepted[row].isdisjoint(accepted[other]) for row, other in pairs)
+    return sum(not _accepted(audited, row).isdisjoint(_accepted(audited, other)) for row, other in pairs)
+
+
+def _accepted(audited: Audited, row: int) -> frozenset[str]:
+    return frozenset(map(normalize, audited.answers[row]))
 
 
 def _rng(design: Design, part: str) -> np.random.Generator:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from realmodels.cells import deal
+from realmodels.deal import deal
 from realmodels.errors import RealmodelsError
 from realmodels.eval_prompts import Prompt, blocks
 from realmodels.eval_tasks import Task

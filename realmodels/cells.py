@@ -123,25 +123,3 @@ def _climb(cell: Ints, pools: Sequence[Flags], own: Ints, rng: np.random.Generat
         if not moved:
             break
     return [pool & (owner[own] == a) for a, pool in enumerate(pools)]
-
-
-def deal(group: Ints, answers: Sequence[frozenset[str]], rng: np.random.Generator, tries: int = 64) -> Ints:
-    """(n,) a random permutation within groups after which row i has the answers of row found[i], which share none with
-    its own wherever swaps can bring that about. No answer stands for another: it is not a fixed relabelling."""
-    found = np.arange(len(group))
-    for one in np.unique(group):
-        rows = np.flatnonzero(group == one)
-        found[rows] = rng.permutation(rows)
-        for i in rows[rng.permutation(len(rows))].tolist():
-            if answers[i].isdisjoint(answers[found[i]]):
-                continue
-            # a few partners at random are nearly always enough; all of them are asked only then
-            for j in [*rng.choice(rows, tries).tolist(), *rng.permutation(rows).tolist()]:
-                mine, yours = found[i], found[j]
-                mends = answers[i].isdisjoint(answers[yours])
-                if mends and (
-                    answers[j].isdisjoint(answers[mine]) or not answers[j].isdisjoint(answers[yours])
-                ):
-                    found[i], found[j] = yours, mine
-                    break
-    return found

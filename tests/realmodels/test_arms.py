@@ -1,7 +1,9 @@
 """Arms are equal, matched, apart where asked, drawn fairly, and say what they could not match."""
 
+import time
 from collections import Counter
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realmodels import arms as arms_module
+from realmodels import deal as deal_module
 from realmodels.arms import ARMS, PERMUTED, Design, draw, unchanged
 from realmodels.audited import read_audit
-from realmodels.cells import apart, cells, deal, equal_draws, halves, ranks, supply, trimmed
+from realmodels.cells import apart, cells, equal_draws, halves, ranks, supply, trimmed
+from realmodels.deal import deal
 from realmodels.errors import RealmodelsError
 
 LABELS = ["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
@@ -367,11 +371,16 @@ def test_a_row_without_subject_still_goes_to_one_arm():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=40), st.integers(0, 9))
-def test_dealt_answers_are_a_permutation_and_false_where_they_can_be(pairs, seed):
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=40),
+    st.integers(0, 9),
+    st.sampled_from([0, deal_module.LARGE]),
+)
+def test_dealt_answers_are_a_permutation_and_false_where_they_can_be(pairs, seed, large):
     group = np.array([g for g, _ in pairs])
     answers = [frozenset({f"{a}"}) for _, a in pairs]
-    found = deal(group, answers, rng(seed))
+    with patch.object(deal_module, "LARGE", large):
+        found = deal(group, answers, rng(seed))
     assert sorted(found.tolist()) == list(range(len(pairs)))
     assert (group[found] == group).all()
     for one in set(group.tolist()):
@@ -380,6 +389,73 @@ def test_dealt_answers_are_a_permutation_and_false_where_they_can_be(pairs, seed
         kept = sum(pairs[i][1] == pairs[int(found[i])][1] for i in members)
         # an answer that more than half of the rows have must stay on some of them, and no other need
         assert kept == max(0, 2 * max(counts.values()) - len(members))
+
+
+def plainly_dealt(group, answers, rng):
+    found = np.arange(len(group))
+    for one in np.unique(group):
+        rows = np.flatnonzero(group == one)
+        found[rows] = rng.permutation(rows)
+        for i in rows[rng.permutation(len(rows))].tolist():
+            if answers[i].isdisjoint(answers[found[i]]):
+                continue
+            for j in [*rng.choice(rows, deal_module.TRIES).tolist(), *rng.permutation(rows).tolist()]:
+                if may_swap(answers, found, i, j):
+                    found[i], found[j] = found[j], found[i]
+                    break
+    return found
+
+
+def may_swap(answers, found, i, j):
+    mine, yours = found[i], found[j]
+    return answers[i].isdisjoint(answers[yours]) and (
+        answers[j].isdisjoint(answers[mine]) or not answers[j].isdisjoint(answers[yours])
+    )
+
+
+def several_answers(seed, n=120):
+    pick = rng(seed)
+    many = pick.zipf(1.5 + seed % 4, size=(n, 2))
+    answers = [
+        frozenset({f"{a}", *([f"{b}"] if i % 3 else []), *([f"only {i}"] if i % 2 else [])})
+        for i, (a, b) in enumerate(many.tolist())
+    ]
+    return pick.integers(1 + seed % 3, size=n), answers
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_of_several_answers_are_dealt_as_by_asking_everyone(seed):
+    group, answers = several_answers(seed)
+    assert deal(group, answers, rng(seed)).tolist() == plainly_dealt(group, answers, rng(seed)).tolist()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_in_a_large_group_nobody_who_can_help_is_overlooked(seed, monkeypatch):
+    monkeypatch.setattr(deal_module, "LARGE", 0)
+    monkeypatch.setattr(deal_module, "TRIES", 2)
+    group, answers = several_answers(seed)
+    found = deal(group, answers, rng(seed)).tolist()
+    assert sorted(found) == list(range(len(group)))
+    for i, k in enumerate(found):
+        assert group[i] == group[k]
+        if not answers[i].isdisjoint(answers[k]):
+            others = np.flatnonzero(group == group[i]).tolist()
+            assert not any(may_swap(answers, found, i, j) for j in others)
+
+
+def test_a_large_group_whose_answers_are_mostly_one_takes_no_longer_a_row(monkeypatch):
+    """A row that cannot be mended used to ask all others."""
+    monkeypatch.setattr(deal_module, "LARGE", 0)
+    monkeypatch.setattr(deal_module, "TRIES", 4)
+
+    def seconds(n):
+        answers = [frozenset({"a" if i % 5 else f"{i % 40}", f"only {i}"}) for i in range(n)]
+        began = time.process_time()
+        found = deal(np.zeros(n, np.int64), answers, rng())
+        assert sum("a" in answers[i] and "a" in answers[k] for i, k in enumerate(found.tolist())) == 0.6 * n
+        return time.process_time() - began
+
+    assert seconds(8_000) < 9 * seconds(2_000)
 
 
 def test_dealt_answers_do_not_stand_for_each_other():
