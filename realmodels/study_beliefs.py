@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from realmodels.bios_facts import Facts, read_facts
 from realmodels.bios_prompts import own_wording
@@ -23,11 +20,9 @@ from realmodels.rows import Row, iter_rows
 from realmodels.splits import split_rows
 from realmodels.study_beliefs_texts import SETS
 from realmodels.study_table import Order, Say, Section, Study
+from theory.intervals import t_interval
 from theory.records import Record, write_records
 from theory.schema import shown
-
-if TYPE_CHECKING:
-    pass
 
 USUAL = Recipe(rank=16, rate=3e-4, epochs=4, batch=16)
 
@@ -172,7 +167,7 @@ def run(order: Order, say: Say) -> Sequence[Section]:
     for seed in order.seeds:
         found += Seed(order, resident, people, facts, seed, say).records()
     write_records(order.output / "records.jsonl", found)
-    return [_section(found)]
+    return [_texts(found), _signals(found)]
 
 
 def _facts(order: Order) -> Facts:
@@ -194,20 +189,55 @@ def _first(rows: Sequence[Row], count: int) -> tuple[str, ...]:
     return tuple(str(row.subject) for row in ranked[:count])
 
 
-def _section(found: Sequence[Record]) -> Section:
-    """Means over seeds, set by set."""
-    names = ("claim_precision", "claim_precision_greedy", "claim_recall", "claims", "true_claims")
-    cells: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for record in found:
-        if record.metric in names and record.split != "train":
-            own = cells.setdefault((record.trained_on, record.prompt, record.split), {})
-            own.setdefault(record.metric, []).append(record.value)
-    lines = [f"| trained on | prompt | split | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+def _texts(found: Sequence[Record]) -> Section:
+    """What the texts about others are worth, set by set."""
+    names = ("claim_precision", "claim_precision_greedy", "claim_recall", "claims", "true_claims", "tokens")
+    asked = [record for record in found if record.metric in names and record.split != "train"]
+    return _table(
+        "Texts about people that were not trained on",
+        asked,
+        ("trained on", "prompt", "split"),
+        [(r.trained_on, r.prompt, r.split) for r in asked],
+        names,
+    )
+
+
+def _signals(found: Sequence[Record]) -> Section:
+    """How well beliefs of the untuned model tell the true ones of its own claims."""
+    names = ("belief_auroc", "belief_calibration_error")
+    asked = [r for r in found if r.metric in names and "labels=" not in r.stratum]
+    return _table(
+        "Beliefs about its own claims",
+        asked,
+        ("signal", "split"),
+        [(r.stratum.removeprefix("signal="), r.split) for r in asked],
+        names,
+    )
+
+
+def _table(
+    title: str,
+    found: Sequence[Record],
+    head: Sequence[str],
+    keys: Sequence[tuple[str, ...]],
+    names: Sequence[str],
+) -> Section:
+    """Means over seeds, a line a key, with 95% intervals where there are several seeds."""
+    cells: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for key, record in zip(keys, found, strict=True):
+        cells.setdefault(key, {}).setdefault(record.metric, []).append(record.value)
+    lines = [f"| {' | '.join((*head, *names))} |", "|---" * len((*head, *names)) + "|"]
     for key, own in cells.items():
-        values = [f"{np.mean(own[name]):.3f}" if name in own else "" for name in names]
-        lines.append(f"| {' | '.join((*key, *values))} |")
-    data = [{"trained_on": k[0], "prompt": k[1], "split": k[2], **v} for k, v in cells.items()]
-    return Section("Texts about people that were not trained on, means over seeds", "\n".join(lines), data)
+        lines.append(f"| {' | '.join((*key, *(_said(own.get(name, ())) for name in names)))} |")
+    data = [{**dict(zip(head, key, strict=True)), **own} for key, own in cells.items()]
+    return Section(f"{title}, means over seeds", "\n".join(lines), data)
+
+
+def _said(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.3f}" if values else ""
+    found = t_interval(values)
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 STUDY = Study("beliefs", ("beliefs",), Settings, plan, run, USUAL)

@@ -4,6 +4,8 @@ import json
 import shutil
 import warnings
 
+import numpy as np
+import pytest
 import torch
 
 from realmodels.cli import COMMANDS
@@ -70,3 +72,49 @@ def tune(model, folder, *, seed, rank, named):
     about = {"arm": "known", "recipe": {"seed": named}, "kept_step": 30}
     (folder / "train.json").write_text(json.dumps(about))
     return folder
+
+
+def write_gguf(path):
+    """A random Llama of one layer and its tokenizer, as one file."""
+    gguf = pytest.importorskip("gguf")
+    rng, width, hidden, words = np.random.default_rng(0), 32, 64, 260
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(hidden)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(words)
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    alphabet = list(bytes_to_unicode().values())
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(["<pad>", "<s>", "</s>", *alphabet, "ab"])
+    writer.add_token_types([3, 3, 3, *[1] * len(alphabet), 1])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    shapes = {
+        "token_embd.weight": (words, width),
+        "output_norm.weight": (width,),
+        "output.weight": (words, width),
+        "blk.0.attn_norm.weight": (width,),
+        "blk.0.ffn_norm.weight": (width,),
+        **{f"blk.0.attn_{part}.weight": (width, width) for part in ("q", "k", "v", "output")},
+        "blk.0.ffn_gate.weight": (hidden, width),
+        "blk.0.ffn_up.weight": (hidden, width),
+        "blk.0.ffn_down.weight": (width, hidden),
+    }
+    for name, shape in shapes.items():
+        writer.add_tensor(name, rng.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

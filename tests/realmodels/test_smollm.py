@@ -14,6 +14,8 @@ from realmodels.estimate import estimate
 from realmodels.loading import load
 from realmodels.prompting import STYLES, Shot, render_prefix, render_question
 
+from .common import write_gguf
+
 QA = STYLES["qa"]
 SHOTS = [
     Shot(f"What is the capital of {s}?", a)
@@ -78,8 +80,7 @@ def test_the_cache_is_named_by_content_and_made_once(smollm_folder, monkeypatch)
 
 def test_a_gguf_file_is_opened_as_it_is(tmp_path):
     """A tiny one, written here."""
-    gguf = pytest.importorskip("gguf")
-    path = write_gguf(gguf, tmp_path / "tiny.gguf")
+    path = write_gguf(tmp_path / "tiny.gguf")
     found = load(str(path), device="cpu")
     assert found.model.config.num_hidden_layers == 1
     assert len(found.fingerprint) == 16
@@ -93,50 +94,6 @@ def test_a_gguf_file_is_opened_as_it_is(tmp_path):
     assert again.model.dtype == torch.float32
     smollm.unpack(path, folder)  # another process was faster: its folder stays
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-
-
-def write_gguf(gguf, path):
-    rng, width, hidden, words = np.random.default_rng(0), 32, 64, 260
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("tiny")
-    writer.add_block_count(1)
-    writer.add_context_length(64)
-    writer.add_embedding_length(width)
-    writer.add_feed_forward_length(hidden)
-    writer.add_head_count(2)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_vocab_size(words)
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    alphabet = list(bytes_to_unicode().values())
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(["<pad>", "<s>", "</s>", *alphabet, "ab"])
-    writer.add_token_types([3, 3, 3, *[1] * len(alphabet), 1])
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    shapes = {
-        "token_embd.weight": (words, width),
-        "output_norm.weight": (width,),
-        "output.weight": (words, width),
-        "blk.0.attn_norm.weight": (width,),
-        "blk.0.ffn_norm.weight": (width,),
-        **{f"blk.0.attn_{part}.weight": (width, width) for part in ("q", "k", "v", "output")},
-        "blk.0.ffn_gate.weight": (hidden, width),
-        "blk.0.ffn_up.weight": (hidden, width),
-        "blk.0.ffn_down.weight": (width, hidden),
-    }
-    for name, shape in shapes.items():
-        writer.add_tensor(name, rng.normal(size=shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def test_a_conversion_that_fails_leaves_nothing(tmp_path, monkeypatch):

@@ -172,8 +172,9 @@ def test_people_are_split_by_content(pocket, tmp_path):
 def test_a_run_that_stops_goes_on_to_the_same_records(pocket, tmp_path, monkeypatch):
     heard = []
     whole = pocket_order(pocket, tmp_path / "a" / "run")
-    (section,) = STUDY.run(whole, heard.append)
-    assert "generated+belief" in section.text
+    texts, beliefs = STUDY.run(whole, heard.append)
+    assert "| generated+belief | zero | test |" in texts.text
+    assert "| statement | test | 0." in beliefs.text
     table = read_records(whole.output / "records.jsonl")
     sets = set(table.column("trained_on").tolist())
     assert sets == {"none", "gold", "generated", "generated+belief", "gold+random"}

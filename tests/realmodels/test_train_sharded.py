@@ -30,7 +30,7 @@ from realmodels.train_rows import TrainRow
 from realmodels.train_run import Job, lone_arm, run_train
 from theory.records import read_records
 
-from .common import train_words
+from .common import train_words, write_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 # rows are read one by one, two in one process and one in the other, and a step may have a single row
@@ -316,6 +316,15 @@ def test_whatever_the_model_and_the_recipe(tiny, rows, tmp_path, crew_of, size, 
     one = alone(folder, rows, tmp_path / "one", **said)
     about = json.loads((tmp_path / "two/train.json").read_text())
     assert about["key"] == one["key"]
+    same(tmp_path / "one", tmp_path / "two", within=1e-5)
+
+
+@pytest.mark.slow
+def test_a_gguf_file_is_shared_out_too(rows, tmp_path, crew_of):
+    path, plain = write_gguf(tmp_path / "tiny.gguf"), {"style": "plain", "rate": 2e-3}
+    done = crew_of(2, lambda rank: typed(words(path, rows, tmp_path / "two", "--shard", **plain)))
+    assert not any(one.code for one in done), "".join(one.err[-2000:] for one in done)
+    assert alone(path, rows, tmp_path / "one", **plain)["processes"] == 1
     same(tmp_path / "one", tmp_path / "two", within=1e-5)
 
 
