@@ -237,7 +237,10 @@ def _said(values: Sequence[float]) -> str:
     if len(values) < 2:
         return f"{values[0]:.3f}" if values else ""
     found = t_interval(values)
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    mean, low, high = (
+        round(value, 3) + 0.0 for value in (found.mean, found.low, found.high)
+    )  # no minus zero
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 STUDY = Study("beliefs", ("beliefs",), Settings, plan, run, USUAL)
