@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.hardening import survived
-from tests.house import licences, long_form
+from tests.house import gentle, licences, long_form
 from tests.house.requirements import ROOT, direct
 from theory.files import write_whole
 
@@ -26,6 +26,7 @@ def _board(room: str) -> Callable[[], str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     **{f"{room}/results/scoreboard.md": _board(room) for room in ("theory", "synthetic", "realmodels")},
+    **gentle.TABLES,
     **long_form.TABLES,
     "tests/hardening/survived.jsonl": lambda: survived.table(survived.read()),
     LICENCES: licences.table,
