@@ -1,10 +1,13 @@
 """What README says of the gentle tuning is what the files of its run say; its tables are held by test_page."""
 
+import csv
 import json
 import re
+from statistics import mean
 
 import pytest
 
+from synthetic.setup import setup_for
 from tests.house import gentle, page
 
 DEFAULT, GENTLE = gentle.FOLDERS
@@ -93,3 +96,42 @@ def test_what_is_said_of_answers_is_in_the_cells():
     assert "both arms are right in 19%" in TEXT
     gap = gentle.answered(GENTLE, "known", few) - gentle.answered(GENTLE, "unknown", few)
     assert f"to {gap:.1f}." in TEXT
+
+
+def test_the_choice_follows_from_the_grid_by_the_criteria_on_this_page():
+    with open(gentle.FOLDERS[GENTLE] / "grid.csv", encoding="utf-8") as file:
+        grid = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert {row["seed"] for row in grid} == {0, 1, 2}
+
+    def kept(some):
+        return sum(row["known_few"] for row in some) / sum(row["untuned_few"] for row in some)
+
+    def settled(some, name):
+        return mean(row[name] for row in some) < 0.02
+
+    found = {}
+    for row in grid:
+        if row["thoughts"] == 0.03:
+            found.setdefault((row["rate"], row["epochs"]), []).append(row)
+    assert set(found) == {(rate, epochs) for rate in (1e-3, 3e-4) for epochs in (5, 10, 20)}
+    passed = {
+        setting
+        for setting, some in found.items()
+        if kept(some) >= 0.85
+        and settled(some, "rise_known")
+        and settled(some, "rise_unknown")
+        and min(row["least_quarter"] for row in some) > 0.05
+    }
+    chosen = setup_for("full", "R2-2layer-gentle").tune
+    assert passed == {(chosen.rate, chosen.epochs)}
+    shares = (kept(found[setting]) for setting in ((3e-4, 5), (1e-3, 5), (3e-4, 20)))
+    words = "it keeps {:.0%}; {:.0%} with fewer epochs alone, {:.0%} with the lower rate alone"
+    assert words.format(*shares) in TEXT
+    thoughts = {
+        share: mean(row["untuned_cot"] for row in grid if row["thoughts"] == share) for share in (0.03, 0.1)
+    }
+    assert max(thoughts.values()) < 0.40
+    assert (
+        f"are right in {thoughts[0.03]:.0%} before any tuning, and in {thoughts[0.1]:.0%} with 10% of them"
+        in TEXT
+    )
