@@ -110,7 +110,7 @@ def read_audit(path: str | Path) -> Audited:
         )
     fingerprint = sha256(path)
     label, overlap, dominant = array("b"), array("b"), array("b")
-    scores = {name: array("d") for name in SCORES}
+    scores = {name: _Scores() for name in SCORES}
     answers: Stored[tuple[str, ...]] = Stored()
     settings: dict[str, dict[str, Any]] = {name: {} for name in ("estimator", "matcher", "n_prompts")}
     names: dict[str, int] = {}
@@ -119,7 +119,7 @@ def read_audit(path: str | Path) -> Audited:
         said = _said(f"{path}:{line}", row)
         label.append(said.label())
         for name in SCORES:
-            scores[name].append(said.score(name))
+            scores[name].add(said.score(name))
         overlap.append(said.flag("overlaps_subject"))
         dominant.append(said.flag("dominant_answer") == 1)
         relation.append(names.setdefault(said.text("relation") or NO_RELATION, len(names)))
@@ -134,7 +134,7 @@ def read_audit(path: str | Path) -> Audited:
         path,
         fingerprint,
         np.frombuffer(label, np.int8),
-        {name: np.frombuffer(values) for name, values in scores.items()},
+        {name: values.found() for name, values in scores.items()},
         np.frombuffer(relation, np.int64),
         tuple(names),
         subject.found(),
@@ -153,6 +153,25 @@ def sha256(path: Path) -> str:
         raise RealmodelsError(f"{path}: is a folder; expected a file")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Scores:
+    """Numbers, of which NaN takes no memory while there is nothing else: most audits ask for few signals."""
+
+    def __init__(self) -> None:
+        self._values, self._absent = array("d"), 0
+
+    def add(self, value: float) -> None:
+        """One more row."""
+        if not self._values and math.isnan(value):
+            self._absent += 1
+            return
+        if not self._values:
+            self._values.frombytes(np.full(self._absent, np.nan).tobytes())
+        self._values.append(value)
+
+    def found(self) -> Array:
+        return np.frombuffer(self._values) if self._values else np.broadcast_to(np.nan, self._absent)
 
 
 class _Codes:

@@ -47,7 +47,7 @@ def first_line(text: str) -> str:
     return text.strip().split("\n", 1)[0].strip()
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def normalize(text: str) -> str:
     """SQuAD's form: lower case, no punctuation, no articles, single spaces; Unicode punctuation goes too.
 

@@ -14,7 +14,7 @@ import pytest
 
 from realmodels import exemplars, stored
 from realmodels.audit_parts import Parts
-from realmodels.audited import _Codes
+from realmodels.audited import _Codes, _Scores
 from realmodels.errors import RealmodelsError
 from realmodels.guessing import guessed
 from realmodels.mmlu import read_items
@@ -197,6 +197,17 @@ def test_common_words_are_those_of_a_plain_count(monkeypatch):
     for buckets in (1, 7, 1 << 20):
         monkeypatch.setattr(exemplars, "BUCKETS", buckets)
         assert exemplars._common_words(lambda: iter(texts)) == common
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [None] * 3, [None, None, 1.0, None, 2.0], [3.0, None]])
+def test_scores_that_are_nowhere_take_no_memory(values):
+    values, scores = [np.nan if value is None else value for value in values], _Scores()
+    for value in values:
+        scores.add(value)
+    found = scores.found()
+    np.testing.assert_array_equal(found, values)
+    assert found.dtype == np.float64
+    assert bool(scores._values) == (not np.isnan(values).all())
 
 
 def test_codes_are_numbered_as_texts_appear():
