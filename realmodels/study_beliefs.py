@@ -93,10 +93,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class People:
-    """Who is trained on, and who is written about, by split."""
+    """Who is trained on, and who is written about, by split; gold texts about the `shown` stand before requests."""
 
     train: tuple[str, ...]
     asked: dict[str, tuple[str, ...]]
+    shown: tuple[str, ...] = ()
 
 
 def people_of(order: Order) -> People:
@@ -126,7 +127,9 @@ def people_of(order: Order) -> People:
     asked = {"test": _first(split["test"], settings.test)}
     if ood:
         asked["ood-type"] = _first(ood, settings.test)
-    return People(_first(split["train"], settings.people), asked)
+    train = _first(split["train"], settings.people + settings.shots)
+    cut = max(2, len(train) - settings.shots)
+    return People(train[:cut], asked, train[cut:])
 
 
 def plan(order: Order) -> str:

@@ -173,8 +173,8 @@ class Seed:
         return tuple(replace(bio, prompt=self._prompt(bio.name)) for bio in found)
 
     def _shown(self) -> tuple[str, ...]:
-        """Gold texts about the first training people; in their own library those see themselves, and only those."""
-        some = self._gold(self.people.train[: self.settings.shots])
+        """Gold texts about people who are neither trained on nor written about: nobody copies what is told of them."""
+        some = self._gold(self.people.shown)
         return tuple(f"{bio.prompt}{render_answer(bio.text)}\n\n" for bio in some)
 
     def _gold(self, names: Sequence[str]) -> tuple[Bio, ...]:
@@ -256,7 +256,7 @@ class Seed:
             "recipe": asdict(self.recipe),
             "model": self.base.fingerprint,
             "dtype": self.base.dtype,
-            "people": [self.people.train, self.people.asked],
+            "people": [self.people.train, self.people.asked, self.people.shown],
             "facts": [
                 [n, [(f.relation, f.objects) for f in own]] for n, own in sorted(self.facts.of.items())
             ],

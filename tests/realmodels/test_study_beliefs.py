@@ -165,6 +165,10 @@ def test_people_are_split_by_content(pocket, tmp_path):
     assert set(people_of(apart).asked["ood-type"]) == set(people.train[:3])
     with pytest.raises(RealmodelsError, match="0 of"):
         people_of(replace(apart, settings=replace(order.settings, domain="kind", ood="c")))
+    few = people_of(replace(order, settings=replace(order.settings, shots=2)))
+    assert len(few.shown) == 2
+    assert not set(few.shown) & {*few.train, *few.asked["test"]}
+    assert people.shown == ()  # nobody is shown, nobody set aside
     assert "beliefs" in available()
     assert "14 people to train on, 6 to write about" in STUDY.plan(order)
 
