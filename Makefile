@@ -47,9 +47,10 @@ reproduce: $(VENV)/ready-base ## check the theorems, measure one layer, run the 
 	@$(PY) -m theory claims $(OUT)/data/records.jsonl --output $(OUT)
 	@echo "4/5 the laboratory: a tiny Llama, its quick profile, and verdicts"
 	@$(PY) -m synthetic run quick $(if $(LAB),--seeds $(LAB)) --output $(OUT)/runs
+	@$(PY) -m synthetic graph quick --cache $(OUT)/runs/cache --output $(OUT)/graph.json
 	@echo "5/5 figures and the report"
-	@$(PY) -m figures all $(OUT)/runs $(OUT)/data --output $(OUT)/figures
-	@$(PY) -m figures report $(OUT)/runs $(OUT)/data --checks $(OUT)/checks.json --output $(OUT)/report.html
+	@$(PY) -m figures all $(OUT)/runs $(OUT)/data $(OUT)/graph.json --closed-forms --output $(OUT)/figures
+	@$(PY) -m figures report $(OUT)/runs $(OUT)/data $(OUT)/graph.json --checks $(OUT)/checks.json --output $(OUT)/report.html
 	@echo "theorem checks: $(OUT)/checks.json; verdicts: $(OUT)/scoreboard.csv, $(OUT)/runs; figures: $(OUT)/figures; data: $(OUT)/data"
 	@echo "all of it on one page: $(OUT)/report.html"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ABOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "forest": ("Every claim's first deciding effect with its interval in every laboratory", ()),
+    "forest": ("An effect that decides each claim, with its interval in every laboratory", ()),
     "parts": ("Each part of the claim's rule with its interval, the null, and the paper's number", ()),
     "trajectories": (
         "Held-out accuracy while tuning on the best known, lesser known, random and whole sets, and the gap's window",
@@ -19,32 +19,41 @@ ABOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "What attention and values of the other arm repair or break, and the gap with one of them tuned alone",
         ("X3", "A6"),
     ),
-    "fitting": ("Known and Unknown rows being fitted, and held-out accuracy meanwhile", ("C2", "C3")),
+    "fitting": ("Known and Unknown rows being fitted, and held-out accuracy meanwhile", ("C2",)),
     "shares": (
         "Held-out accuracy against the share of Unknown rows, at the early stop and at the end",
-        ("C1",),
+        ("C1", "C3"),
     ),
     "plane": (
         "The plane of accuracy over the fitted shares of Known and Unknown rows, with every point",
         ("C4",),
     ),
-    "categories": ("Accuracy after tuning on one category of rows, by category of test fact", ("C6", "C7")),
+    "categories": (
+        "Accuracy after tuning on one category of rows, by category of test fact, at the early stop and at the end",
+        ("C6", "C7"),
+    ),
     "waterfall": ("The gap, less copying, less answer support, less guessing", ("V1", "V2", "V3")),
     "prompts": (
         "The gap under every prompt, early and converged, and the accuracies behind it",
         ("B1", "B3", "B4"),
     ),
     "similarity-prompts": (
-        "The gap by quarter of similarity to the training rows, early and converged",
+        "The gap by quarter of similarity to the training rows, early and converged, and the accuracies behind it",
         ("B2",),
     ),
-    "similarity-crosstests": ("The gap by quarter of similarity to the training rows", ("X5",)),
+    "similarity-crosstests": (
+        "The gap by quarter of similarity to the training rows, and the accuracies behind it",
+        ("X5",),
+    ),
     "edges": ("The gap in extractable edges by prompt, as counted and as theory has it", ("B5", "K1", "K2")),
     "knowledge": (
         "Facts of one relation as a graph: extracted before tuning, after it, and with a prompt",
         ("B5", "K1"),
     ),
-    "precision": ("Claim precision against true claims a text, by what was tuned on", ("D1", "D2", "D3")),
+    "precision": (
+        "Claim precision against true claims a text, by what was tuned on",
+        ("D1", "D2", "D3", "U4"),
+    ),
     "signals": (
         "How well each signal of belief knows true claims, and how far it is from calibrated",
         ("D5",),

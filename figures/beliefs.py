@@ -60,6 +60,7 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
                 100 * up.mean,
                 100 * np.array(reach(up))[:, None],
                 np.array(reach(across))[:, None],
+                label=words,
                 color=COLOURS[family],
                 marker=MARKERS[k % len(MARKERS)],
                 markerfacecolor="white"
@@ -78,13 +79,20 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
     grid[0, 0].set_ylabel("claim precision (%)")
     beside(grid[0, -1], handles=list(named.values()), labels=list(named), title="tuned on")
     head(figure, runs.title("D1", rows, "Precision against what is said"))
-    note(figure, about(rows, "sampled text, both ways with intervals"))
+    cells = [_cell(*key) for key in found]
+    counted = {"claims": cells, "texts": [cell.at(metric="true_claims") for cell in cells]}
+    decided = ["D1", "D2", "D3", "U4"]
+    note(figure, about(runs, rows, "sampled text, both ways with intervals", of=counted, claims=decided))
     return figure, table
 
 
-def _pair(rows: StudyRows, name: str, split: str) -> tuple[Interval, Interval] | None:
+def _cell(name: str, split: str) -> Cell:
     arm = {"none": "base", "pairs:belief": "dpo"}.get(name, "")
-    cell = PRECISION.at(trained_on=name, arm=arm, split=split)
+    return PRECISION.at(trained_on=name, arm=arm, split=split)
+
+
+def _pair(rows: StudyRows, name: str, split: str) -> tuple[Interval, Interval] | None:
+    cell = _cell(name, split)
     across, up = mean(rows, cell.at(metric="true_claims")), mean(rows, cell)
     return (across, up) if across and up else None
 
@@ -114,7 +122,9 @@ def signals(runs: Runs, rows: StudyRows) -> Drawn | None:
     left.set_ylabel("AUROC against the truth")
     right.set_ylabel("mean distance of belief\nand share that is true")
     head(figure, runs.title("D5", rows, "Which signals of belief know the truth"))
-    below(figure, about(rows, "claims of the untuned model; chance at 0.5"), handles(left))
+    cells = [cell.at(stratum=f"signal={name}", split=split) for name, split in found]
+    words = about(runs, rows, "chance at 0.5", of={"claims of the untuned model": cells}, claims=["D5"])
+    below(figure, words, handles(left))
     return figure, table
 
 
@@ -155,7 +165,11 @@ def reliability(runs: Runs, rows: StudyRows) -> Drawn | None:
     for axes in grid[-1]:
         axes.set_xlabel("belief")
     head(figure, "How much of what is believed is true")
-    told = about(rows, "tenths of the scale of belief", "claims of the untuned model")
+    cells = [
+        Cell("belief_auroc", "none", arm="base", split=split, stratum=f"signal={name}")
+        for name, split in found
+    ]
+    told = about(runs, rows, "tenths of the scale of belief", of={"claims of the untuned model": cells})
     below(figure, told, handles(*grid.flat))
     return figure, table
 
@@ -197,25 +211,28 @@ def dial(runs: Runs, rows: StudyRows) -> Drawn | None:
     }
     if believed is None or any(one is None for parts in found.values() for one in parts):
         return None
-    table: Rows = [row("own belief", "", believed, 100.0)]
+    table: Rows = []
     figure, panels = canvas(TEXT_WIDTH, 2.8, ncols=2, sharey=True)
     for axes, (name, (words, steps)) in zip(panels, DIALS.items(), strict=True):
         seen = [one for one in found[name] if one]
-        _level(axes, believed, 1, "kept by own belief", 100.0)
+        table += _level(axes, believed, 1, "kept by own belief", 100.0, panel=name)
         table += points(axes, [x for _, x in steps], seen, 0, "kept by support", scale=100, panel=name)
         axes.set_xlabel(f"share of {words}")
     panels[1].invert_xaxis()
     panels[0].set_ylabel("claim precision (%)")
     head(figure, runs.title("D2", rows, "Support as good as it can be had"))
-    below(figure, about(rows, "own text, domain tuned on"), handles(*panels))
+    cells = [PRECISION.at(trained_on=on) for _, steps in DIALS.values() for on, _ in steps]
+    told = about(runs, rows, "own text, domain tuned on", of={"claims": cells}, claims=["D2"])
+    below(figure, told, handles(*panels))
     return figure, table
 
 
-def _level(axes: Any, one: Interval, i: int, label: str, scale: float = 1.0) -> None:
+def _level(axes: Any, one: Interval, i: int, label: str, scale: float = 1.0, **more: object) -> Rows:
     """One value as a line across the panel with its interval as a band."""
     if np.isfinite(one.low):
         axes.axhspan(scale * one.low, scale * one.high, color=COLOURS[i], alpha=0.15, linewidth=0)
     axes.axhline(scale * one.mean, color=COLOURS[i], linestyle=LINES[i], label=label)
+    return [row(" ".join(label.split()), "", one, scale) | more]
 
 
 @of_each("beliefs", "labels")
@@ -242,8 +259,7 @@ def labels(runs: Runs, rows: StudyRows) -> Drawn | None:
     table += points(axes, list(found), list(found.values()), 0, "probe on hidden states")
     every = max(counts)
     table += points(axes, [every], [whole], 1, "probe, all labels of the run", joined=False)
-    _level(axes, bound, 2, "probability of the\nstatement, no label")
-    table.append(row("probability of the statement", "", bound))
+    table += _level(axes, bound, 2, "probability of the\nstatement, no label")
     axes.set_xscale("log")
     ticks = sorted({*found, every})
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
@@ -252,7 +268,9 @@ def labels(runs: Runs, rows: StudyRows) -> Drawn | None:
     axes.set_ylabel("AUROC against the truth")
     axes.set_title(runs.title("D5", rows, "What labels buy"))
     beside(axes)
-    note(figure, about(rows, "domain tuned on; line at chance"))
+    claims = [cell.at(stratum="signal=probe"), cell.at(stratum="signal=statement")]
+    told = about(runs, rows, "domain tuned on; line at chance", of={"claims": claims}, claims=["D5"])
+    note(figure, told)
     return figure, table
 
 
@@ -281,7 +299,8 @@ def free_statements(runs: Runs, rows: StudyRows) -> Drawn | None:
     axes.set_ylabel("share (%)")
     axes.set_title("What is stated freely and wrongly, and what theory foretells of it")
     beside(axes)
-    note(figure, about(rows, "sampled statements, end of training"))
+    cells = [Cell(metric, one, arm="free", split="free") for metric, one in found]
+    note(figure, about(runs, rows, "end of training", of={"sampled statements": cells}))
     return figure, table
 
 

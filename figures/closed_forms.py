@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
 from figures import graph_forms
-from figures.sheets import Sheet, alone, beside, head, note
+from figures.sheets import Sheet, alone, beside, head, held, note
 from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas
 
 ANSWERS = 10
+GROUND = "cividis"  # the brighter the more is gained, to every eye and in grey
+STRETCH = 0.6  # of the scale of changes; the page's panel has the same
 
 
 def draw_all(folder: Path) -> list[Path]:
@@ -38,7 +41,8 @@ def threshold() -> Sheet:
     axes.set_xlabel("attention on the subject, $\\alpha$")
     axes.set_ylabel("threshold of salience, $\\tau$ (nats)")
     axes.set_xlim(0, 1)
-    axes.set_title("Only facts with a generic answer have a threshold above zero (T2)")
+    finding = "Only facts with a generic answer have a threshold above zero"
+    axes.set_title(held(finding, "Threshold of salience by attention and answer", "T2"))
     beside(axes, title="right answer")
     note(figure, "closed form, one-hot salience, prior of the answers falling as 1/rank")
     columns = {"alpha": alpha} | {f"tau_rank_{rank}": curve for rank, curve in found.items()}
@@ -61,7 +65,8 @@ def calibration() -> Sheet:
     axes.set_xlabel("confidence of the relation token, $x = (1 - \\alpha) c$")
     axes.set_ylabel("mean slope of the loss")
     axes.set_xlim(0, 2.5)
-    axes.set_title("Unknown facts push attention off the subject only below $x = 1$ (T4)")
+    finding = "Unknown facts push attention off the subject only below $x = 1$"
+    axes.set_title(held(finding, "Mean slope of the loss by confidence of the relation token", "T4"))
     beside(axes)
     note(
         figure,
@@ -91,7 +96,8 @@ def accuracy_law() -> Sheet:
     shown = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
     above.set_xticks(np.log(shown / (1 - shown)), [f"{a:g}" for a in shown])
     above.set_xlabel("attention, $\\alpha$", fontsize=7)
-    axes.set_title("Accuracy is the share of facts whose threshold lies below $u$ (T8')")
+    finding = "Accuracy is the share of facts whose threshold lies below $u$"
+    axes.set_title(held(finding, "Accuracy by log-odds of attention", "T8'"))
     beside(axes)
     note(figure, "closed form; below all thresholds only generic answers are right")
     columns = {"u": u, "attention": expit(u)}
@@ -106,19 +112,19 @@ def phase() -> Sheet:
 
     change, critical = diagram()
     change = 100 * change
-    reach = float(np.abs(change).max())
+    scale = _stretched(float(np.abs(change).max()))
     figure, panels = canvas(TEXT_WIDTH, 2.8, ncols=len(STEPS), sharey=True)
     for axes, step, found in zip(panels, STEPS, change, strict=True):
         mesh = axes.pcolormesh(
             SHARES,
             SALIENCES,
             found.T,
-            cmap="PuOr",
-            vmin=-reach,
-            vmax=reach,
+            cmap=GROUND,
+            norm=scale,
             shading="nearest",
             rasterized=True,
         )
+        axes.plot(critical, SALIENCES, color="white", linewidth=3.4)
         axes.plot(critical, SALIENCES, color=INK, linewidth=1.4)
         axes.set_title(f"{step:,} steps")
         axes.set_xlim(0, 1)
@@ -126,8 +132,10 @@ def phase() -> Sheet:
         axes.grid(visible=False)
     panels[0].set_ylabel("salience of known facts (nats)")
     panels[1].set_xlabel("share of unknown facts, $q$")
-    figure.colorbar(mesh, ax=panels, label="change of held-out\naccuracy (points)", shrink=0.9)
-    head(figure, "Where unknown facts win: right of $q_c$ the first step lowers attention (T9)")
+    bar = figure.colorbar(mesh, ax=panels, label="change of held-out\naccuracy (points)", shrink=0.9)
+    bar.set_ticks([-50, -25, -10, 0, 10, 25, 50])
+    finding = "Where unknown facts win: right of $q_c$ the first step lowers attention"
+    head(figure, held(finding, "Change of accuracy by share of unknown facts and salience", "T9"))
     note(figure, "line: $q_c(u_0)$; gradient flow, rate 0.1 from $u_0 = 0$, no noise")
     steps, shares, saliences = np.meshgrid(STEPS, SHARES, SALIENCES, indexing="ij")
     columns = {
@@ -138,6 +146,16 @@ def phase() -> Sheet:
         "q_c": np.broadcast_to(critical, change.shape).ravel(),
     }
     return figure, {"phase": columns}
+
+
+def _stretched(reach: float) -> Any:
+    """From -reach to reach, with more room for small changes than a straight scale has."""
+    from matplotlib.colors import FuncNorm
+
+    def power(exponent: float) -> Callable[[Any], Any]:
+        return lambda x: np.sign(x) * np.abs(x) ** exponent
+
+    return FuncNorm((power(STRETCH), power(1 / STRETCH)), vmin=-reach, vmax=reach)
 
 
 @alone("salience-law")
@@ -174,7 +192,8 @@ def salience_law() -> Sheet:
     axes.set_xscale("log")
     axes.set_xlabel("exposure: frequency of the fact times time, $f\\,t$")
     axes.set_ylabel("margin of its logit, $z$ (nats)")
-    axes.set_title("Salience grows with exposure: first in proportion, then as its logarithm (P1)")
+    finding = "Salience grows with exposure: first in proportion, then as its logarithm"
+    axes.set_title(held(finding, "Salience by exposure", "P1"))
     beside(axes)
     note(figure, f"lines: closed form; points: gradient descent from zero, {steps:,} steps of rate {rate:g}")
     columns = {name: np.concatenate(column) for name, column in curves.items()}
@@ -209,9 +228,12 @@ def monofacts() -> Sheet:
     axes.set_ylabel("error of the ideal memoriser")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.set_title("Facts seen once foretell the error: lines have slope 1 − max π")
+    axes.set_title("Facts seen once and the error of the ideal memoriser")
     beside(axes)
-    note(figure, f"{len(table)} samples of 1,000 to 10,000 mentions of 3,000 facts, Zipf 0.6 to 1.5")
+    note(
+        figure,
+        f"lines: slope 1 − max π; {len(table)} samples of 1,000 to 10,000 mentions of 3,000 facts, Zipf 0.6 to 1.5",
+    )
     names = ("generic", "exponent", "mentions", "monofact", "error", "line")
     return figure, {"monofacts": dict(zip(names, table.T, strict=True))}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,9 @@ from figures.columns import Columns
 from figures.runs import Runs, band, reach, seeds_of, slug
 from figures.sheets import kept
 from figures.style import COLOURS, HATCHES, INK, LINES, MARKERS, house
+from figures.words import because, counted
+from theory.claims import Cell
+from theory.claims.base import Absent
 from theory.claims.evidence import StudyRows
 from theory.intervals import Interval
 
@@ -156,13 +159,26 @@ def places(axes: Any, labels: Sequence[str], *, turned: bool = False) -> None:
     axes.grid(axis="x", visible=turned)
 
 
-def about(rows: StudyRows, *more: str) -> str:
-    """Where the numbers come from: what else is to be said, the laboratory, and how many seeds."""
-    return "; ".join(part for part in (*more, f"{rows.lab}, {seeds_of(rows)}, {MEANS}") if part)
+def about(
+    runs: Runs, rows: StudyRows, *more: str, of: Mapping[str, Iterable[Cell]], claims: Iterable[str] = ()
+) -> str:
+    """Where the numbers come from: what else is to be said, how many of what stand behind a value (`of`: words and the
+    cells that are drawn), the laboratory and its seeds; on lines of their own what decided the claims."""
+    counts = (said for what, cells in of.items() if (said := items_of(rows, cells, what)))
+    behind = " and ".join(counts)
+    told = (*more, f"{behind} a seed" if behind else "", f"{rows.lab}, {seeds_of(rows)}, {MEANS}")
+    verdicts = [verdict for claim in claims if (verdict := runs.verdict(claim, rows)) is not None]
+    return "\n".join(filter(None, ("; ".join(filter(None, told)), *map(because, verdicts))))
 
 
-def seeds_said(counts: Iterable[int]) -> str:
-    """How many seeds stand behind several numbers."""
-    found = sorted(set(counts))
-    least, most = found[0], found[-1]
-    return f"{least} to {most} seeds" if least < most else f"{most} seed{'s' * (most != 1)}"
+def items_of(rows: StudyRows, cells: Iterable[Cell], what: str) -> str:
+    """How many items stand behind a value of these cells, from the fewest to the most."""
+    found = items_behind(rows, cells)
+    return counted(min(found), max(found), what) if found else ""
+
+
+def items_behind(rows: StudyRows, cells: Iterable[Cell]) -> list[int]:
+    """The fewest and the most items behind a value of each cell that has rows."""
+    found = [rows.curve(cell.at(stop="every")) for cell in dict.fromkeys(cells)]
+    counts = [one.n[one.n > 0] for one in found if not isinstance(one, Absent)]
+    return [int(end) for n in counts if n.size for end in (n.min(), n.max())]

@@ -2,57 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from figures.columns import Columns
-from figures.drawing import seeds_said
+from figures.drawing import items_behind
 from figures.runs import Runs
 from figures.sheets import below, columns_of, head, kept, signs, stroke
 from figures.style import INK, QUIET, TEXT_WIDTH, canvas, house, lane
+from figures.words import counted, seeds_said, shortened
 from theory.claims import PartVerdict, Verdict
 
 ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
 PAPER = ("paper_low", "paper_high")
-ROW = 0.36  # inches a claim
+ROW, EACH = 0.2, 0.075  # inches: a claim's least, and for each laboratory
 
 
 def forest(runs: Runs, folder: Path) -> list[Path]:
-    """A row a claim. Filled: reproduced; hollow: inconclusive; crossed out: contradicted. Only effects in points or
-    other units that a person can compare stand on one axis, so each unit has its own panel."""
+    """A row a claim. Filled: reproduced; hollow: inconclusive; crossed out: contradicted; in words: no rows. Only
+    effects in points or other units that a person can compare stand on one axis, so each unit has its own panel.
+    Claims of studies that nobody ran are named below."""
     shown = [(verdict, part) for verdict in runs.board.verdicts if (part := _leading(verdict)) is not None]
     if not shown:
         return []
+    absent = {v.claim.id: v for v in runs.board.verdicts} | {v.claim.id: None for v, _ in shown}
+    silent = [verdict for verdict in absent.values() if verdict is not None]
     units = ("points", *sorted({p.part.unit for _, p in shown} - {"points"}))
     groups = [[(v, p) for v, p in shown if p.part.unit == unit] for unit in units]
     groups = [group for group in groups if group]
     labs = list(dict.fromkeys(_lane(runs, verdict) for verdict, _ in shown))
-    heights = [len(_claims(group)) for group in groups]
-    height = ROW * sum(heights) + 0.55 * len(groups) + 1.05
-    grid = {"nrows": len(groups), "squeeze": False, "gridspec_kw": {"height_ratios": heights}}
+    asked = [verdict for verdict in silent if runs.of(verdict.claim.study)]
+    rows = [_rows(runs, group, asked if i == 0 else ()) for i, group in enumerate(groups)]
+    height = max(ROW, EACH * (len(labs) + 1)) * sum(map(len, rows)) + 0.55 * len(groups) + 1.05
+    grid = {"nrows": len(groups), "squeeze": False, "gridspec_kw": {"height_ratios": list(map(len, rows))}}
     with house():
         figure, axes = canvas(TEXT_WIDTH, height, **grid)
-        for panel, group in zip(axes[:, 0], groups, strict=True):
-            _panel(panel, [(labs.index(_lane(runs, v)), v, p) for v, p in group], len(labs))
-        head(
-            figure, "Claims and verdicts: the first deciding effect of each, with its 95% interval over seeds"
-        )
-        _legend(figure, labs, seeds_said(part.seeds for _, part in shown))
-        return kept(figure, {"forest": _columns(shown)}, folder, "forest")
+        for panel, group, own in zip(axes[:, 0], groups, rows, strict=True):
+            _panel(panel, [(labs.index(_lane(runs, v)), v, p) for v, p in group], len(labs), own)
+            for claim in {verdict.claim.id for verdict in asked} & set(own):
+                panel.text(
+                    0.5, list(own).index(claim), "no laboratory has rows", ha="center", va="center",
+                    fontsize=6.5, color=QUIET, transform=panel.get_yaxis_transform(),
+                )  # fmt: skip
+        head(figure, "Claims and verdicts: an effect that decides each, with its 95% interval over seeds")
+        told = f"{seeds_said(part.seeds for _, part in shown)}, {_items(runs, shown)}"
+        if unasked := [verdict.claim.id for verdict in silent if verdict not in asked]:
+            told += f"\nnobody has run the studies of {', '.join(unasked)}"
+        _legend(figure, labs, told)
+        return kept(figure, {"forest": _columns(shown, silent)}, folder, "forest")
 
 
 def _leading(verdict: Verdict) -> PartVerdict | None:
-    for part in verdict.parts:
-        if part.part.role == "decides" and part.interval is not None and np.isfinite(part.interval.low):
-            return part
-    return None
+    """The part that opposes a claim which is contradicted, else its first deciding one."""
+    drawable = [part for part in verdict.parts if part.part.role == "decides" and _has_interval(part)]
+    opposed = [part for part in drawable if part.outcome == "opposed"]
+    return next(iter(opposed + drawable), None)
 
 
-def _claims(group: Sequence[tuple[Verdict, PartVerdict]]) -> list[str]:
-    return list(dict.fromkeys(verdict.claim.id for verdict, _ in group))
+def _has_interval(part: PartVerdict) -> bool:
+    return part.interval is not None and bool(np.isfinite(part.interval.low))
+
+
+def _rows(
+    runs: Runs, group: Sequence[tuple[Verdict, PartVerdict]], silent: Sequence[Verdict]
+) -> dict[str, str]:
+    """The panel's claims in the order of the scoreboard, with what is written beside each."""
+    titles = {verdict.claim.id: verdict.claim.title for verdict in (*(v for v, _ in group), *silent)}
+    order = dict.fromkeys(verdict.claim.id for verdict in runs.board.verdicts)
+    return {claim: f"{claim}  {titles[claim]}" for claim in order if claim in titles}
+
+
+def _items(runs: Runs, shown: Sequence[tuple[Verdict, PartVerdict]]) -> str:
+    """How many items stand behind a number of one seed, from the fewest to the most."""
+    found = []
+    for verdict, part in shown:
+        for rows in runs.of(verdict.claim.study):
+            if (rows.lab, rows.run) == (verdict.lab, verdict.run):
+                found += items_behind(rows, part.part.quantity.cells)
+    return f"{counted(min(found), max(found), 'items')} a seed" if found else ""
 
 
 def _lane(runs: Runs, verdict: Verdict) -> str:
@@ -62,17 +92,17 @@ def _lane(runs: Runs, verdict: Verdict) -> str:
     return verdict.lab + (f", run {at + 1}" if at else "")
 
 
-def _panel(axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: int) -> None:
+def _panel(
+    axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: int, rows: Mapping[str, str]
+) -> None:
     pairs = [(verdict, part) for _, verdict, part in group]
-    claims = _claims(pairs)
-    titles = {v.claim.id: f"{v.claim.id}  {v.claim.title}" for v, _ in pairs}
+    claims = list(rows)
     low, high = _limits(pairs)
     for claim, null in dict.fromkeys((v.claim.id, p.part.null * p.part.scale) for v, p in pairs):
         row = claims.index(claim)  # each claim is measured against its own null
         axes.plot([null, null], [row - 0.5, row + 0.5], color=INK, linewidth=0.8)
-    for verdict, part in {verdict.claim.id: (verdict, part) for verdict, part in pairs}.values():
-        if (paper := part.part.published) is not None:
-            row = claims.index(verdict.claim.id)
+    for row, paper in dict.fromkeys((claims.index(v.claim.id), p.part.published) for v, p in pairs):
+        if paper is not None:
             axes.plot(
                 [paper.low, paper.high],
                 [row, row],
@@ -99,7 +129,7 @@ def _panel(axes: Any, group: Sequence[tuple[int, Verdict, PartVerdict]], lanes: 
             markersize=4.2,
             markerfacecolor="white" if plain else colour,
         )
-    axes.set_yticks(range(len(claims)), [titles[claim] for claim in claims])
+    axes.set_yticks(range(len(claims)), [shortened(words) for words in rows.values()])
     axes.set_xlim(low, high)
     axes.set_ylim(len(claims) - 0.5, -0.5)
     axes.set_xlabel(pairs[0][1].part.unit)
@@ -120,14 +150,15 @@ def _legend(figure: Any, labs: Sequence[str], seeds: str) -> None:
     entries = [stroke(*lane(i), lab) for i, lab in enumerate(labs)]
     entries += signs("reproduced", "inconclusive", "contradicted", paper=True)
     words = (
-        "a mark stands at the claim's first deciding effect alone; its kind is the verdict on all parts together\n"
-        f"upright bars: the null that the effect is held against; arrows: the interval goes on; {seeds}"
+        "a mark stands at the claim's first deciding effect, or at the one that opposes it; its kind is the verdict\n"
+        "on all parts together; upright bars: the null that the effect is held against; arrows: the interval goes on\n"
+        + seeds
     )
     below(figure, words, entries)
 
 
-def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> Columns:
-    rows = []
+def _columns(shown: Sequence[tuple[Verdict, PartVerdict]], silent: Sequence[Verdict]) -> Columns:
+    rows: list[tuple[Any, ...]] = []
     for verdict, part in shown:
         found, paper = part.interval, part.part.published
         assert found is not None
@@ -136,5 +167,6 @@ def _columns(shown: Sequence[tuple[Verdict, PartVerdict]]) -> Columns:
         claim, rule = verdict.claim, part.part
         said = (claim.id, claim.title, verdict.lab, verdict.answer, rule.name, rule.unit)
         rows.append((*said, *numbers, *of_paper))
+    rows += [(v.claim.id, v.claim.title, "", v.answer, *[""] * 8) for v in silent]
     names = ("claim", "title", "lab", "verdict", "part", "unit", "mean", "low", "high", "seeds", *PAPER)
     return columns_of(names, rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from figures.sheets import Sheet, alone, below, columns_of, handles, head
+from figures.sheets import Sheet, alone, below, columns_of, handles, head, held
 from figures.style import COLOURS, INK, LINES, MARKERS, TEXT_WIDTH, canvas
 from theory import graph
 
@@ -33,16 +33,16 @@ def second_hop() -> Sheet:
     }
     rows: list[tuple[str, int, int, str]] = []
     figure, panels = canvas(TEXT_WIDTH, 2.5, nrows=2, ncols=2)
-    for axes, (title, (held, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
+    for axes, (title, (own_edges, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
         graph = nx.DiGraph()
         graph.add_nodes_from(place)
-        reached = joint if held and prompt else []
+        reached = joint if own_edges and prompt else []
         nx.draw_networkx_nodes(
             graph, place, ax=axes, node_color="white", edgecolors=INK, node_size=260, linewidths=0.9
         )
         nx.draw_networkx_labels(graph, place, ax=axes, font_size=8)
         for edges, colour, style, bend, kind in (
-            (held, COLOURS[0], "-", 0.0, "stored"),
+            (own_edges, COLOURS[0], "-", 0.0, "stored"),
             (prompt, COLOURS[1], "--", 0.0, "said by the prompt"),
             (reached, COLOURS[2], ":", -0.35, "reached in two hops"),
         ):
@@ -58,7 +58,11 @@ def second_hop() -> Sheet:
     _edge_legend(figure)
     head(
         figure,
-        f"A second hop lets a prompt widen the gap: from {gaps['gap']} to {gaps['prompted gap']} pairs (K4)",
+        held(
+            f"A second hop lets a prompt widen the gap: from {gaps['gap']} to {gaps['prompted gap']} pairs",
+            "Pairs that two models reach with and without a prompt",
+            "K4",
+        ),
     )
     names = ("set", "source", "target", "edge")
     return figure, {"second-hop": columns_of(names, rows)}
@@ -97,7 +101,8 @@ def prompt_gap() -> Sheet:
     three.set_title("K2: at worst", fontweight="normal")
     for axes in (two, three):
         axes.set_xlabel("chance that the prompt\nholds an edge, $p$")
-    head(figure, "A prompt moves the gap by what it tells each model anew (K1, K2)")
+    finding = "A prompt moves the gap by what it tells each model anew"
+    head(figure, held(finding, "The gap with a prompt, counted and predicted", "K1", "K2"))
     told = f"{len(moved['found']):,} random graphs, {DRAWS:,} random prompts"
     below(figure, f"lines: theory (thin: K2's bound); points: {told}", handles(one, two), ncols=3)
     return figure, {"prompt-gap": thinned, "prompt-gap-identity": moved}

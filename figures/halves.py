@@ -52,7 +52,9 @@ def trajectories(runs: Runs, rows: StudyRows) -> Drawn | None:
         axes.set_xlabel("share of the fine-tuning")
         axes.set_xlim(-0.02, 1.03)
     head(figure, runs.title("A1", rows, "Tuning on halves by exposure"))
-    told = about(rows, "curves: facts for choosing the early stop, paired within seed")
+    cells = [Cell("accuracy", name, split="dev") for name in curves]
+    counted = {"facts (curves: for choosing the early stop)": cells, "test facts": gap().cells}
+    told = about(runs, rows, "paired within seed", of=counted, claims=["A1", "A2", "A7"])
     below(figure, told, [*handles(left), *handles(right)[1:]], ncols=3)
     return figure, table
 
@@ -96,7 +98,9 @@ def mechanism(runs: Runs, rows: StudyRows) -> Drawn | None:
         panels, ("Where networks look", "Whose parts repair the harm"), ("A4", "X3"), strict=True
     ):
         axes.set_title("\n".join(filter(None, (said, runs.answer(claim, rows)))))
-    note(figure, about(rows, "left: early stop, right: end"))
+    cells = [*looks.values(), *repairs.values()]
+    told = about(runs, rows, "left: early stop, right: end", of={"test facts": cells}, claims=["A4", "X3"])
+    note(figure, told)
     return figure, table
 
 
@@ -150,5 +154,9 @@ def patching(runs: Runs, rows: StudyRows) -> Drawn | None:
     axes.set_xlabel("change of accuracy on held-out facts (points)")
     beside(axes)
     head(figure, runs.title("X3", rows, "What the other arm's parts repair and break"))
-    note(figure, about(rows, "end of tuning, paired within seed"))
+    cells = [cell for group in SWAPS.values() for contrast in group.values() for cell in contrast.cells]
+    told = about(
+        runs, rows, "end of tuning, paired within seed", of={"test facts": cells}, claims=["X3", "A6"]
+    )
+    note(figure, told)
     return figure, table

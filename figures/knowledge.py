@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ import numpy as np
 
 from figures.errors import FiguresError
 from figures.runs import slug
-from figures.sheets import columns_of, head, kept, note
-from figures.style import COLOURS, INK, QUIET, TEXT_WIDTH, canvas, house
+from figures.sheets import below, columns_of, head, kept
+from figures.style import COLOURS, INK, TEXT_WIDTH, canvas, house
 
 FORMAT = "nameblind graph 1"
 BEFORE = ("base", "own")  # in words that the untuned network has read
@@ -23,6 +24,7 @@ KINDS: Mapping[str, tuple[str, Any, float]] = {  # how an edge is drawn: colour,
     "lost": (COLOURS[1], (0, (2, 1)), 1.3),
     "not extracted": ("#BBBBBB", ":", 0.7),
 }
+LETTERS = 9  # of a line of an answer's name
 Panels = dict[str, dict[int, str]]
 
 
@@ -115,18 +117,21 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
     place, hubs = _places(found.edges)
     order = tuple(panels)
     with house():
-        figure, grid = canvas(TEXT_WIDTH, 4.9, nrows=2, ncols=3)
-        spots = [grid[0, 0], grid[0, 1], grid[0, 2], grid[1, 1], grid[1, 2]]
+        figure, grid = canvas(TEXT_WIDTH, 4.4, nrows=2, ncols=3, gridspec_kw={"width_ratios": (8, 5, 5)})
+        whole = grid[0, 0].get_gridspec()[:, 0]  # the first panel is large enough for names
+        for axes in grid[:, 0]:
+            axes.remove()
+        first = figure.add_subplot(whole)
+        spots = [first, *grid[0, 1:], *grid[1, 1:]]
         for axes, title in zip(spots, order, strict=True):
             _graph(axes, found, panels[title], place, hubs)
             count = sum(kind in ("extracted", "gained") for kind in panels[title].values())
             axes.set_title(f"{title}\n{count} of {len(found.edges)} edges", fontweight="normal")
         for answer, (x, y) in hubs.items():
-            name = found.answers[answer]
-            spots[0].text(
-                x, y - 0.64, name, ha="center", va="center", fontsize=4.5, color=QUIET, parse_math=False
+            name = "\n".join(textwrap.wrap(found.answers[answer], LETTERS, max_lines=2, placeholder="…"))
+            first.text(
+                x, y - 0.5, name, ha="center", va="top", fontsize=6.5, linespacing=0.9, parse_math=False
             )
-        _legend(grid[1, 0])
         prompt = {"few": "shots", "few-wrong": "wrong shots"}
         kind, _, count_ = found.prompt.partition(":")
         words = f"{count_} {prompt[kind]}" if kind in prompt and count_ else found.prompt
@@ -135,7 +140,8 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
             f"Facts of “{_plain(found.relation)}” that can be extracted: known rows leave {_more(found.gap(False))},\n"
             f"with the prompt ({_plain(words)}) {_more(found.gap(True))} than unknown rows",
         )
-        note(figure, f"held-out facts of one relation; {found.lab}, seed {found.seed}, end of tuning")
+        told = f"{len(found.edges)} held-out facts of one relation; {found.lab}, seed {found.seed} alone, end of tuning"
+        below(figure, told, _signs(), ncols=4)
         name = f"knowledge-{slug(found.lab)}-{slug(found.relation.replace(' ', '-'))}-seed{found.seed}"
         if names is not None:
             names[name] = names.get(name, 0) + 1
@@ -167,7 +173,7 @@ def _places(edges: Sequence[tuple[int, str, str]]) -> tuple[Place, Place]:
     place: Place = {}
     hubs: Place = {}
     for i, answer in enumerate(ranked):
-        x, y = float(i % across), -1.25 * (i // across)
+        x, y = float(i % across), -1.5 * (i // across)
         hubs[answer] = place[answer] = (x, y)
         turn = 2 * np.pi * (np.arange(len(counts[answer])) + 0.25) / len(counts[answer])
         for subject, angle in zip(counts[answer], turn, strict=True):
@@ -203,7 +209,8 @@ def _graph(axes: Any, found: Knowledge, kinds: Mapping[int, str], place: Place, 
     axes.margins(0.06)
 
 
-def _legend(axes: Any) -> None:
+def _signs() -> list[Any]:
+    """What edges and dots mean, for a legend."""
     from matplotlib.lines import Line2D
 
     words = {
@@ -212,26 +219,14 @@ def _legend(axes: Any) -> None:
         "lost": "lost by tuning",
         "not extracted": "not answered",
     }
-    lines = [
-        Line2D([], [], color=colour, linestyle=style, linewidth=width, label=words[name])
-        for name, (colour, style, width) in KINDS.items()
-    ]
-    dots = [
-        Line2D(
-            [],
-            [],
-            color=INK,
-            marker="o",
-            markersize=size,
-            markerfacecolor=face,
-            linestyle="none",
-            label=label,
-        )
-        for size, face, label in (
-            (5, "white", "answer"),
-            (2.7, INK, "its subject, answered"),
-            (2.7, "white", "not"),
-        )
-    ]
-    axes.set_axis_off()
-    axes.legend(handles=[*lines, *dots], loc="center")
+    dots = ((5, "white", "answer"), (2.7, INK, "its subject, answered"), (2.7, "white", "not"))
+    return [
+        *(
+            Line2D([], [], color=colour, linestyle=style, linewidth=width, label=words[name])
+            for name, (colour, style, width) in KINDS.items()
+        ),
+        *(
+            Line2D([], [], color=INK, marker="o", markersize=size, markerfacecolor=face, linestyle="none", label=label)
+            for size, face, label in dots
+        ),
+    ]  # fmt: skip

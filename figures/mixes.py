@@ -43,7 +43,8 @@ def fitting(runs: Runs, rows: StudyRows) -> Drawn | None:
     axes.set_ylim(0, 1.02)
     axes.set_title(runs.title("C2", rows, "Half of the rows Known, half Unknown"))
     beside(axes)
-    note(figure, about(rows))
+    counted = {"rows": list(cells.values())[:2], "test facts": [cells["held-out facts"]]}
+    note(figure, about(runs, rows, of=counted, claims=["C2"]))
     return figure, table
 
 
@@ -69,7 +70,8 @@ def shares(runs: Runs, rows: StudyRows) -> Drawn | None:
         axes.set_title("At the early stop" if stop == "early" else "At the end", fontweight="normal")
     panels[0].set_ylabel("accuracy on held-out facts")
     head(figure, runs.title("C1", rows, "Accuracy and the share of Unknown rows"))
-    below(figure, about(rows), handles(*panels))
+    cells = [Cell("accuracy", f"{kind}:{share:g}") for kind, at in kinds.values() for share in at]
+    below(figure, about(runs, rows, of={"test facts": cells}, claims=["C1", "C3"]), handles(*panels))
     return figure, table
 
 
@@ -81,30 +83,33 @@ def _whole(found: Sequence[Interval | None]) -> list[Interval]:
 
 @of_each("slick", "categories")
 def categories(runs: Runs, rows: StudyRows) -> Drawn | None:
-    """Training on one SliCK category at a time, tested on each."""
+    """C6, C7: training on one SliCK category at a time, tested on each, at both stops: the verdicts rest on either."""
     tests = ("all", *CATEGORIES)
-    found = {
-        (train, test): mean(
-            rows,
-            Cell("accuracy", f"category:{train}", "early").at(
-                stratum="all" if test == "all" else f"category={test}"
-            ),
+    cells = {
+        (stop, train, test): Cell("accuracy", f"category:{train}", stop).at(
+            stratum="all" if test == "all" else f"category={test}"
         )
+        for stop in STOPS
         for train in CATEGORIES
         for test in tests
     }
-    if any(found[train, "all"] is None for train in CATEGORIES):
+    found = {key: mean(rows, cell) for key, cell in cells.items()}
+    if any(found[stop, train, "all"] is None for stop in STOPS for train in CATEGORIES):
         return None
     table: Rows = []
-    figure, axes = canvas(TEXT_WIDTH, 2.8)
-    for i, train in enumerate(CATEGORIES):
-        place = np.arange(5) + 0.2 * (i - 1.5)
-        seen = [found[train, test] for test in tests]
-        table += bars(axes, place, seen, i, f"tuned on {train}", tests, width=0.18)
-    places(axes, ["all test facts", *(f"{name}\ntest facts" for name in CATEGORIES)])
-    axes.set_ylabel("accuracy at the early stop")
-    axes.set_title(runs.title("C6", rows, "One category at a time, at equal size"))
-    below(figure, about(rows), handles(axes))
+    figure, panels = canvas(TEXT_WIDTH, 4.1, nrows=2, sharex=True, sharey=True)
+    for axes, stop in zip(panels, STOPS, strict=True):
+        for i, train in enumerate(CATEGORIES):
+            place = np.arange(5) + 0.2 * (i - 1.5)
+            seen = [found[stop, train, test] for test in tests]
+            table += bars(axes, place, seen, i, f"tuned on {train}", tests, width=0.18, stop=stop)
+        axes.set_title("At the early stop" if stop == "early" else "At the end", fontweight="normal")
+        axes.set_ylabel("accuracy")
+    places(panels[1], ["all test facts", *(f"{name}\ntest facts" for name in CATEGORIES)])
+    panels[0].grid(axis="x", visible=False)
+    head(figure, runs.title("C6", rows, "One category at a time, at equal size"))
+    told = about(runs, rows, of={"test facts": cells.values()}, claims=["C6", "C7"])
+    below(figure, told, handles(panels[0]))
     return figure, table
 
 
@@ -140,13 +145,14 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
     right.plot(ends, ends, color=INK, linewidth=0.8)
     figure.colorbar(mesh, ax=left, label="accuracy on the plane", shrink=0.9)
     head(figure, runs.title("C4", rows, "Accuracy against what is fitted"))
+    told_of = about(runs, rows, of={"test facts": [Cell("accuracy", "mix:0.5")]}, claims=["C4"])
     said = ", ".join(
         f"{words} ${at[name].mean:.2f} \\pm {reach(at[name])[1]:.2f}$"
         for name, words in (("known", "Known"), ("unknown", "Unknown"), ("r2", "$R^2$"))
     )
     below(
         figure,
-        f"a fit a seed, slopes: {said}\n{about(rows)}\nshare of Unknown rows:",
+        f"a fit a seed, slopes: {said}\n{told_of}\nshare of Unknown rows:",
         handles(right),
         ncols=5,
     )

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import MEANS, Rows, columns, seeds_said
+from figures.drawing import MEANS, Rows, columns, items_behind
 from figures.runs import Runs
 from figures.sheets import below, head, kept, signs, stroke
 from figures.style import INK, QUIET, TEXT_WIDTH, canvas, house, lane
+from figures.words import counted, seeds_said
 from theory.claims import PartVerdict, Verdict
 
 SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
@@ -41,7 +42,14 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
             table += _panel(axes, group, labs)
         head(figure, _title(cells[0][0], verdicts))
         seeds = seeds_said(part.seeds for _, part in cells)
-        words = f"{seeds}, {MEANS}; thick bars: the null that a part is held against"
+        items = [
+            n
+            for rows in runs.of(cells[0][0].claim.study)
+            if (rows.lab, rows.run) in labs
+            for n in items_behind(rows, cells[0][0].claim.cells)
+        ]
+        behind = f", {counted(min(items), max(items), 'items')} a seed" if items else ""
+        words = f"{seeds}{behind}, {MEANS}; thick bars: the null that a part is held against"
         _legend(figure, labs, any(part.part.published for _, part in cells), words)
         name = f"parts-{claim}"
         return kept(figure, {name: columns(table)}, folder, name)

@@ -60,19 +60,23 @@ def prompt_gaps(runs: Runs, rows: StudyRows) -> Drawn | None:
         )  # fmt: skip
     above.set_ylabel("known minus unknown\n(points)")
     under.set_ylabel("accuracy at the end (%)")
-    under.set_ylim(bottom=0)
+    low, high = under.get_ylim()
+    under.set_ylim(min(low, -0.06 * high))  # marks at zero are seen whole
+    under.axhline(0, color=INK, linewidth=0.8)
     for axes in (above, under):
         places(axes, [PROMPTS[name] for name in names], turned=True)
         axes.set_xlim(-0.6, len(names) - 0.4)
         beside(axes)
     told = "; ".join(filter(None, (runs.answer(claim, rows) for claim in ("B1", "B3", "B4"))))
     head(figure, "The gap of known over unknown rows by prompt" + (f"\n({told})" if told else ""))
-    note(figure, about(rows, "held-out facts"))
+    cells = [cell.at(prompt=name) for cell in (KNOWN, UNKNOWN) for name in names]
+    note(figure, about(runs, rows, of={"test facts": cells}, claims=["B1", "B3", "B4"]))
     return figure, table
 
 
 def _similarity(study: str, claim: str) -> Picture:
-    """The gap by quarter of similarity to the training rows, early and converged."""
+    """The gap by quarter of similarity to the training rows, early and converged, and the accuracies behind it: where
+    both are near zero there is no gap to be seen."""
 
     @of_each(study, f"similarity-{study}")
     def picture(runs: Runs, rows: StudyRows) -> Drawn | None:
@@ -83,19 +87,32 @@ def _similarity(study: str, claim: str) -> Picture:
         if len(found["end"]) < len(QUARTERS):
             return None
         table: Rows = []
-        figure, axes = canvas(TEXT_WIDTH, 2.5)
+        figure, (axes, under) = canvas(
+            TEXT_WIDTH, 3.9, nrows=2, sharex=True, gridspec_kw={"height_ratios": (4, 3)}
+        )
         axes.axhline(0, color=INK, linewidth=0.8)
         for i, (stop, said) in enumerate(STOPS.items()):
             if len(found[stop]) == len(QUARTERS):
                 place = [k + 0.05 * (i - 0.5) for k in range(len(QUARTERS))]
-                table += points(axes, place, found[stop], i, said, scale=100, names=QUARTERS)
-        places(axes, ["1\nfarthest", "2", "3", "4\nnearest"])
-        axes.set_xlim(-0.4, len(QUARTERS) - 0.6)
-        axes.set_xlabel("quarter by similarity to the training rows")
-        axes.set_ylabel("known minus unknown (points)")
-        axes.set_title(runs.title(claim, rows, "The gap by similarity to the training rows"))
-        beside(axes)
-        note(figure, about(rows, "all held-out facts"))
+                table += points(axes, place, found[stop], i, said, scale=100, names=QUARTERS, panel="gap")
+        under.axhline(0, color=INK, linewidth=0.8)
+        for i, (said, cell) in enumerate({"known rows": KNOWN, "unknown rows": UNKNOWN}.items()):
+            own = {k: one for k, q in enumerate(QUARTERS) if (one := mean(rows, _graded(cell, q)))}
+            place = [k + 0.05 * (i - 0.5) for k in own]
+            table += points(
+                under, place, list(own.values()), i + 2, said,
+                scale=100, names=[QUARTERS[k] for k in own], panel="accuracy",
+            )  # fmt: skip
+        places(under, ["1\nfarthest", "2", "3", "4\nnearest"])
+        under.set_xlim(-0.4, len(QUARTERS) - 0.6)
+        under.set_xlabel("quarter by similarity to the training rows")
+        under.set_ylabel("accuracy\nat the end (%)")
+        axes.set_ylabel("known minus\nunknown (points)")
+        head(figure, runs.title(claim, rows, "The gap by similarity to the training rows"))
+        for panel in (axes, under):
+            beside(panel)
+        cells = [_graded(KNOWN, quarter) for quarter in QUARTERS]
+        note(figure, about(runs, rows, of={"held-out facts": cells}, claims=[claim]))
         return figure, table
 
     return picture
@@ -108,6 +125,10 @@ BY_SIMILARITY = (_similarity("prompts", "B2"), _similarity("crosstests", "X5"))
 def similarity(runs: Runs, folder: Path) -> list[Path]:
     """Both studies that ask by similarity."""
     return [path for picture in BY_SIMILARITY for path in picture(runs, folder)]
+
+
+def _graded(cell: Cell, quarter: int) -> Cell:
+    return cell.at(split="graded", stratum=f"similarity={quarter}")
 
 
 def _near(quarter: int, stop: str) -> Contrast:
@@ -145,5 +166,6 @@ def edges(runs: Runs, rows: StudyRows) -> Drawn | None:
     axes.set_ylabel("gap (% of the edges)")
     head(figure, runs.title("B5", rows, "The gap counted in extractable edges"))
     beside(axes)
-    note(figure, about(rows, "end of tuning"))
+    cells = [Cell(metric, "across", prompt=name) for metric in EDGES for name in names]
+    note(figure, about(runs, rows, "end of tuning", of={"edges": cells}, claims=["B5"]))
     return figure, table

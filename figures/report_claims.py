@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
 from figures.html import Markup, identifier, joined, table, tag
 from figures.provenance import Source
 from figures.report_pictures import Picture, shown
 from figures.runs import Runs
+from figures.words import minus, numbers, settling
 from theory.claims import Claim, PartVerdict, Verdict
 from theory.claims.base import MARKS
-from theory.intervals import Interval
 
 MARK = {"reproduced": "✓", "contradicted": "✕", "inconclusive": "?", "missing": "–"}
 WORDS = {"missing": "no rows"}
@@ -80,14 +79,6 @@ def _cell(verdict: Verdict, several: bool) -> Markup:
     effect = None if found is None else tag("span", numbers(found), " ", part.part.unit, class_="effect")  # type: ignore[union-attr]
     run = tag("span", verdict.run, class_="quiet") if several else None
     return tag("div", chip(verdict.answer), effect, run, class_="verdict", data_answer=verdict.answer)
-
-
-def settling(verdict: Verdict) -> PartVerdict | None:
-    """The first part that the verdict follows from; None where there are no rows."""
-    if verdict.answer == "missing":
-        return None
-    wanted = {"contradicted": "opposed", "inconclusive": "open"}.get(verdict.answer, "supported")
-    return next((part for part in verdict.parts if part.outcome == wanted), verdict.parts[0])
 
 
 def _verdicts(runs: Runs, claim: Claim) -> list[Verdict]:
@@ -192,15 +183,3 @@ def command_of(verdict: Verdict, origins: Sequence[Source]) -> Markup:
     if not known:
         return tag("p", "The command was not recorded beside these rows.", class_="quiet command")
     return tag("p", "Made by ", [tag("code", one) for one in dict.fromkeys(known)], class_="command")
-
-
-def numbers(found: Interval) -> str:
-    """Mean with its interval, to a digit that the interval's width carries."""
-    digits = 1 if max(abs(found.mean), found.high - found.low) >= 2 else 2
-    mean, low, high = (minus(f"{x:.{digits}f}") for x in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
-
-
-def minus(text: str) -> str:
-    """A true minus sign before digits."""
-    return re.sub(r"(?<![\w-])-(?=\d|inf)", "−", text)

@@ -12,8 +12,9 @@ import numpy as np
 from figures.errors import FiguresError
 from figures.formulas import formulas
 from figures.html import Markup, identifier, joined, prose, table, tag
-from figures.report_claims import chip, minus
+from figures.report_claims import chip
 from figures.report_pictures import Picture, shown
+from figures.words import minus
 from theory.theorems import THEOREMS, CheckResult, Theorem
 
 FIELDS = ("theorem", "seed", "instances", "violations", "worst_error", "seconds")

@@ -66,7 +66,16 @@ class Runs:
 
 
 def read_runs(paths: Sequence[Path]) -> Runs:
-    """Run folders, folders of run folders, or JSONL files of records."""
+    """Run folders, folders of run folders, or JSONL files of records.
+
+    >>> from theory import Record, RecordWriter
+    >>> where = ("all", 10, "best", "zero", "test", "all", "accuracy")  # arm, step, trained_on, ... metric
+    >>> with RecordWriter("mine/records.jsonl") as out:
+    ...     out.write_many(Record("theory/R0", "salience", "mine", seed, *where, 0.5, 80) for seed in (100, 101))
+    >>> runs = read_runs([Path("mine")])
+    >>> runs.answer("A1", runs.of("salience")[0])  # nothing to say: no other set was trained on
+    ''
+    """
     return Runs(read_records(*record_files(paths)))
 
 

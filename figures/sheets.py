@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +11,49 @@ import numpy as np
 
 from figures.columns import Columns, write_columns
 from figures.style import INK, QUIET, house, save
+from figures.words import packed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Tables = Mapping[str, Columns]  # the numbers behind a picture by the name of their CSV file
 Sheet = tuple["Figure", Tables]
+INSTANCES = 40  # on which a theorem is checked before a title states it
+TITLE = 88  # letters of a line of a title
+LETTERS, LINE = 116, 0.13  # of a note: letters that a line holds, inches from line to line
 
 
 def head(figure: Any, title: str) -> None:
-    """A title over several panels."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+    """A title over several panels; a long one takes several lines."""
+    figure.suptitle(packed(title, TITLE), x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+
+
+def held(finding: str, plain: str, *theorems: str) -> str:
+    """The finding where the theorems' own checks hold, on a few instances; else plain words and which one is broken."""
+    broken = [one for one in theorems if not _holds(one)]
+    if broken:
+        return f"{plain} ({', '.join(f'{one}: violated' for one in broken)})"
+    return f"{finding} ({', '.join(theorems)})"
+
+
+@cache
+def _holds(theorem: str) -> bool:
+    from theory.theorems import THEOREMS
+
+    return THEOREMS[theorem].check(INSTANCES).holds
 
 
 def note(figure: Any, text: str) -> None:
     """What is to be said under the picture: conditions, laboratory, seeds."""
-    figure.supxlabel(text, fontsize=7, color=QUIET)
+    figure.supxlabel(_fitted(figure, text), fontsize=7, color=QUIET)
+
+
+def _fitted(figure: Any, text: str) -> str:
+    """The text in lines that the paper is wide enough for; each but the first makes the picture so much higher."""
+    told = packed(text, LETTERS)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + LINE * told.count("\n"))
+    return told
 
 
 def beside(axes: Any, **more: Any) -> Any:
@@ -42,7 +69,7 @@ def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> Non
     for handle in handles:
         named.setdefault(handle.get_label(), handle)
     legend = figure.legend(
-        named.values(), named, loc="outside lower center", ncols=ncols, title=text,
+        named.values(), named, loc="outside lower center", ncols=ncols, title=_fitted(figure, text),
         title_fontproperties={"size": 7},
     )  # fmt: skip
     legend.get_title().set_color(QUIET)

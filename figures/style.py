@@ -82,7 +82,14 @@ def canvas(width: float = TEXT_WIDTH, height: float = 2.4, **grid: Any) -> tuple
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """PNG, PDF and SVG (`KINDS`) of one figure, each written whole, with no date in it: equal data, equal files."""
+    """PNG, PDF and SVG (`KINDS`) of one figure, each written whole, with no date in it: equal data, equal files.
+
+    >>> with house():
+    ...     figure, axes = canvas(height=1.5)
+    ...     _ = axes.plot([0, 1], [0, 1])
+    ...     [path.name for path in save(figure, Path("out"), "mine")]
+    ['mine.png', 'mine.pdf', 'mine.svg']
+    """
     written = []
     figure.draw_without_rendering()  # laid out once for all kinds, and again now that ticks are what they will be
     if engine := figure.get_layout_engine():

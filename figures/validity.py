@@ -6,11 +6,14 @@ import numpy as np
 
 from figures.drawing import Drawn, Rows, about, of_each, places, row
 from figures.runs import Runs, reach
-from figures.sheets import note
+from figures.sheets import head, note
 from figures.style import COLOURS, HATCHES, INK, TEXT_WIDTH, canvas
-from theory.claims.decompose import NAMES, decompose
+from figures.words import minus
+from theory.claims import Cell
+from theory.claims.decompose import NAMES, STRATA, decompose
 from theory.claims.evidence import StudyRows
 
+CLAIMS = ("V1", "V2", "V3")
 LABELS = (
     "raw gap",
     "copied from\nthe subject",
@@ -49,7 +52,7 @@ def waterfall(runs: Runs, rows: StudyRows) -> Drawn | None:
         axes.errorbar(i, loose_end, ends, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
         high = max(bottom, bottom + height, loose_end + ends[1, 0])
         axes.annotate(
-            f"{height:+.1f}".replace("-", "−"), (i, high), ha="center",
+            minus(f"{height if whole else -height:+.1f}"), (i, high), ha="center",  # a part is taken off
             va="bottom", xytext=(0, 2), textcoords="offset points", fontsize=7,
         )  # fmt: skip
         table.append(row(name, "", one, 100.0))
@@ -57,6 +60,16 @@ def waterfall(runs: Runs, rows: StudyRows) -> Drawn | None:
     axes.margins(y=0.18)
     places(axes, LABELS)
     axes.set_ylabel("known minus unknown (points)")
-    axes.set_title("How much of the gap between known and unknown rows is about knowledge")
-    note(figure, about(rows, f"sets matched in {matched}, end of tuning"))
+    said = "; ".join(filter(None, (runs.answer(claim, rows) for claim in CLAIMS)))
+    title = "How much of the gap between known and unknown rows is about knowledge"
+    head(figure, title + (f"\n({said})" if said else ""))
+    cells = [
+        Cell("accuracy", f"{on}{kind}", stratum=one)
+        for on in ("known", "unknown")
+        for one in ("all", *STRATA)
+    ]
+    told = about(
+        runs, rows, f"sets matched in {matched}", "end of tuning", of={"test facts": cells}, claims=CLAIMS
+    )
+    note(figure, told)
     return figure, table

@@ -5,6 +5,10 @@
   const start = JSON.parse(by("panel-constants").textContent).start;
   const SVG = "http://www.w3.org/2000/svg";
   const LEFT = 46, TOP = 12, WIDTH = 410, HEIGHT = 240, COLUMNS = 41, ROWS = 24, MOST = 6;
+  const SHADES = [
+    [0, 34, 78], [26, 56, 111], [67, 78, 108], [97, 101, 112], [125, 124, 120],
+    [155, 149, 118], [188, 175, 108], [222, 203, 90], [254, 232, 56],
+  ];
   const percent = (x) => (100 * x).toFixed(1) + "%";
   const signed = (x, digits) => (x < 0 ? "−" : "") + Math.abs(x).toFixed(digits);
   const stepsAt = (notch) => Math.round(10 ** (notch / 50));
@@ -33,6 +37,7 @@
     const share = nameblind.critical(sigma);
     if (share > 0 && share < 1) path += `${path ? "L" : "M"}${x(share).toFixed(1)} ${y(sigma).toFixed(1)}`;
   }
+  element("path", { d: path, class: "halo" }, svg);
   element("path", { d: path, class: "critical" }, svg);
   for (const share of [0, 0.25, 0.5, 0.75, 1]) element("text", { x: x(share), y: TOP + HEIGHT + 16, "text-anchor": "middle" }, svg, share);
   for (const sigma of [0, 2, 4, 6]) element("text", { x: LEFT - 8, y: y(sigma) + 4, "text-anchor": "end" }, svg, sigma);
@@ -52,11 +57,11 @@
   element("tspan", { dy: 3, "font-size": 9 }, critical, "c");
   const dot = element("circle", { r: 6, class: "dot" }, svg);
 
-  // Purple gains, orange loses, white stays: readable by the colour-blind and in grey.
+  // The brighter the more is gained: readable by the colour-blind and in grey. As in the figure at T9.
   function shade(change) {
-    const t = Math.min(Math.abs(change) / 0.5, 1) ** 0.6;
-    const far = change >= 0 ? [84, 39, 136] : [179, 88, 6];
-    return `rgb(${far.map((c) => Math.round(247 + (c - 247) * t)).join(" ")})`;
+    const t = 0.5 + 0.5 * Math.sign(change) * Math.min(Math.abs(change) / 0.5, 1) ** 0.6;
+    const i = Math.min(Math.floor(t * (SHADES.length - 1)), SHADES.length - 2), part = t * (SHADES.length - 1) - i;
+    return `rgb(${SHADES[i].map((c, k) => Math.round(c + (SHADES[i + 1][k] - c) * part)).join(" ")})`;
   }
 
   let drawn = 0, waiting = 0;

@@ -1,6 +1,6 @@
 """Every picture: nothing is clipped or overlaps, what is drawn stands in the CSV beside it, seeds are told."""
 
-import csv
+import re
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -8,10 +8,12 @@ import pytest
 
 from figures import closed_forms, findings, theorems
 from figures.about import ABOUT, claims_of, kind_of
-from figures.runs import GRID
 from figures.style import COLOURS, HATCHES, LINES, MARKERS, lane
+from figures.words import because, numbers, settling
+from tests.figures.strokes import differences, drawn, told
 from theory.claims import CLAIMS
 
+LAB = "synthetic-R2-2layer"
 TOUCH = 2.0  # pixels that two words may share, or that a box may stand out by: it is larger than its letters
 
 
@@ -46,9 +48,9 @@ def undrawn(figure):
 
 def test_no_word_is_clipped_and_no_two_words_overlap(drawings):
     wrong = []
-    for name, drawn in drawings.items():
-        paper = drawn.figure.bbox
-        seen = words(drawn.figure)
+    for name, one in drawings.items():
+        paper = one.figure.bbox
+        seen = words(one.figure)
         for text, box in seen:
             if (
                 box.x0 < paper.x0 - TOUCH
@@ -57,80 +59,164 @@ def test_no_word_is_clipped_and_no_two_words_overlap(drawings):
                 or box.y1 > paper.y1 + TOUCH
             ):
                 wrong.append((name, "clipped", text.get_text()))
-        for (one, a), (other, b) in combinations(seen, 2):
+        for (first, a), (other, b) in combinations(seen, 2):
             turned = (
-                one.get_rotation() % 90 or other.get_rotation() % 90
+                first.get_rotation() % 90 or other.get_rotation() % 90
             )  # their boxes are larger than they are
             wide = min(a.x1, b.x1) - max(a.x0, b.x0)
             high = min(a.y1, b.y1) - max(a.y0, b.y0)
             if wide > TOUCH and high > TOUCH and not turned:
-                wrong.append((name, "overlap", one.get_text(), other.get_text()))
+                wrong.append((name, "overlap", first.get_text(), other.get_text()))
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def numbers(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        cells = {cell for row in csv.reader(file) for cell in row}
-    found = []
-    for cell in cells:
-        try:
-            found.append(float(cell))
-        except ValueError:
-            continue
-    return np.sort(np.array(found)[np.isfinite(found)])
+FOUND = [
+    *(set(findings.PICTURES) - {"similarity"}),
+    "similarity-prompts",
+    "similarity-crosstests",
+    "forest",
+    "parts",
+]
 
 
-def near(values, table):
-    """Whether each value stands in the sorted table, to the digits that were written."""
-    at = np.clip(np.searchsorted(table, values), 1, len(table) - 1)
-    off = np.minimum(np.abs(values - table[at]), np.abs(values - table[at - 1]))
-    return off <= 1e-5 * (1 + np.abs(values))
-
-
-def measured(one):
-    """What a picture shows of the records: means with intervals, ends of bars, curves, marks."""
-    from matplotlib.container import BarContainer, ErrorbarContainer
-
-    kind, found = kind_of(one.name), []
-    lines = [line for axes in one.figure.axes for line in axes.lines]
-    if kind in ("forest", "parts"):  # marks that lie at the mean
-        marks = [line for line in lines if len(line.get_xdata()) == 1 and line.get_marker() not in "<>|"]
-        return np.array([float(line.get_xdata()[0]) for line in marks])
-    if kind == "plane":  # the points of the second panel, without its diagonal
-        return np.concatenate([line.get_ydata() for line in one.figure.axes[1].lines[:-1]])
-    if kind in ("trajectories", "fitting"):
-        found += [y for line in lines if len(line.get_xdata()) == len(GRID) for y in line.get_ydata()]
-    for axes in one.figure.axes:
-        for container in axes.containers:
-            if isinstance(container, BarContainer):
-                found += [bar.get_y() + bar.get_height() for bar in container]
-            elif isinstance(container, ErrorbarContainer) and container.lines[0] is not None:
-                found += list(container.lines[0].get_ydata()) if container.has_yerr else []
-                found += list(container.lines[0].get_xdata()) if container.has_xerr else []
-    return np.array(found, dtype=float)
-
-
-SUMMED = {"waterfall"}  # its bars stand on each other; test_findings adds them up
-DRAWN = [*(set(findings.PICTURES) - {"similarity"} - SUMMED), "similarity-prompts", "similarity-crosstests"]
-
-
-@pytest.mark.parametrize("kind", sorted([*DRAWN, "forest", "parts"]))
-def test_what_is_drawn_of_the_records_stands_in_the_table_beside(drawings, kind):
+@pytest.mark.parametrize("kind", sorted(FOUND))
+def test_what_is_drawn_of_the_records_is_what_the_table_beside_says(drawings, kind):
+    """Series, place, mean and both ends of the interval of every stroke."""
     of_kind = [one for one in drawings.values() if kind_of(one.name) == kind]
     assert of_kind
     for one in of_kind:
-        drawn, table = measured(one), numbers(one.csv)
-        drawn = drawn[np.isfinite(drawn)]
-        assert len(drawn) > 0, one.name
-        assert near(drawn, table).all(), (one.name, drawn[~near(drawn, table)])
+        seen = drawn(one)
+        assert seen, one.name
+        assert differences(seen, told(one)) == [], one.name
 
 
-def test_pictures_of_records_say_how_many_seeds_stand_behind_them(drawings):
+@pytest.mark.parametrize("kind", sorted(FOUND))
+def test_swapped_series_a_shifted_place_and_other_ends_are_seen(drawings, kind):
+    one = next(one for one in drawings.values() if kind_of(one.name) == kind)
+    seen, table = drawn(one), told(one)
+    names = list(dict.fromkeys(stroke.series for stroke in seen))
+    swapped = [s._replace(series=names[(names.index(s.series) + 1) % len(names)]) for s in seen]
+    assert len(names) == 1 or differences(swapped, table)
+    for wrong in (
+        [seen[0]._replace(x=seen[0].x + 0.01 if isinstance(seen[0].x, float) else "elsewhere"), *seen[1:]],
+        [*seen[:-1], seen[-1]._replace(low=seen[-1].low - 0.01)],
+        [*seen[:-1], seen[-1]._replace(high=seen[-1].high + 0.01)],
+        [seen[0]._replace(mean=seen[0].mean + 0.01), *seen[1:]],
+        [seen[0]._replace(panel=seen[0].panel + 1), *seen[1:]],
+        seen[1:],
+    ):
+        assert differences(wrong, table)
+
+
+def test_series_that_change_places_in_the_picture_itself_are_seen(drawings):
+    one = drawings["prompts-synthetic-R2-2layer"]
+    first, second = one.figure.axes[0].containers[:2]
+    labels = first.get_label(), second.get_label()
+    for a, b in (labels[::-1], labels):
+        first.set_label(a)
+        second.set_label(b)
+        assert bool(differences(drawn(one), told(one))) is ((a, b) != labels)
+    line = first.lines[0]
+    before = line.get_xdata()
+    line.set_xdata([x + 1 for x in before])  # as if each stood at the next prompt
+    assert differences(drawn(one), told(one))
+    line.set_xdata(before)
+    bars = first.lines[2][0]
+    kept = bars.get_segments()
+    bars.set_segments([segment * (1.0, 1.1) for segment in kept])
+    assert differences(drawn(one), told(one))
+    bars.set_segments(kept)
+    assert differences(drawn(one), told(one)) == []
+
+
+def by_hand(runs, of, *terms):
+    """Mean and 95% interval over seeds of a sum of cells, each with a sign, straight from the records; in points."""
+    from scipy.stats import t
+
+    apart = 0.0
+    for sign, where in terms:
+        rows = runs.table.take(runs.table.mask(study=of, metric="accuracy", **where))
+        values = {
+            int(seed): value for seed, value in zip(rows.numbers["seed"], rows.numbers["value"], strict=True)
+        }
+        assert len(values) == len(rows) == 4, where
+        apart = apart + sign * 100 * np.array([values[seed] for seed in sorted(values)])
+    half = t.ppf(0.975, 3) * apart.std(ddof=1) / 2
+    return apart.mean(), apart.mean() - half, apart.mean() + half
+
+
+def cell(on, step, prompt="zero", split="test", stratum="all", arm="all"):
+    return {"trained_on": on, "step": step, "prompt": prompt, "split": split, "stratum": stratum, "arm": arm}
+
+
+def gap(step, **where):
+    return (1, cell("known", step, **where)), (-1, cell("unknown", step, **where))
+
+
+UNKNOWN = "category=Unknown"
+BY_HAND = [  # picture, panel, series, place, and the cells of the records that this is
+    ("prompts", 0, "end", "zero-shot", gap(10)),
+    ("prompts", 0, "early stop", "zero-shot", gap(5)),
+    ("prompts", 0, "end", "4 wrong shots", gap(10, prompt="few-wrong:4")),
+    ("prompts", 1, "unknown rows", "chain of thought", [(1, cell("unknown", 10, prompt="cot"))]),
+    ("prompts", 1, "untuned", "8 shots", [(1, cell("none", 0, prompt="few:8", arm="base"))]),
+    ("similarity-prompts", 0, "end", "1 farthest", gap(10, split="graded", stratum="similarity=1")),
+    ("similarity-prompts", 0, "early stop", 3.0, gap(5, split="graded", stratum="similarity=3")),
+    ("similarity-prompts", 1, "known rows", 2.0, [(1, cell("known", 10, split="graded", stratum="similarity=2"))]),
+    ("categories", 0, "tuned on MaybeKnown", "all test facts", [(1, cell("category:MaybeKnown", 5))]),
+    ("categories", 1, "tuned on Unknown", "Unknown test facts", [(1, cell("category:Unknown", 10, stratum=UNKNOWN))]),
+    ("shares", 1, "Unknown rows deleted", 0.75, [(1, cell("known-only:0.75", 10))]),
+    ("shares", 0, "all rows", 0.25, [(1, cell("mix:0.25", 5))]),
+    ("trajectories", 1, "test facts, end", 1.0, [(1, cell("best", 10)), (-1, cell("lesser", 10))]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "panel", "series", "x", "cells"), BY_HAND, ids=lambda one: str(one)[:30])
+def test_what_is_drawn_is_what_the_records_say(drawings, many_runs, kind, panel, series, x, cells):
+    one = drawings[f"{kind}-{LAB}"]
+    (stroke,) = (s for s in drawn(one) if s[:3] == (panel, series, x))
+    study = {"prompts": "prompts", "similarity-prompts": "prompts", "trajectories": "salience"}.get(
+        kind, "slick"
+    )
+    unit = 1 if kind in ("categories", "shares") else 100
+    assert stroke[3:] == pytest.approx([unit * value / 100 for value in by_hand(many_runs, study, *cells)])
+
+
+COUNTED = {*findings.PICTURES, "parts", "forest", "similarity-prompts", "similarity-crosstests"} - {
+    "similarity"
+}
+
+
+def test_pictures_of_records_say_how_many_seeds_and_items_stand_behind_them(drawings):
+    seen = set()
     for one in drawings.values():
-        if kind_of(one.name) in {*findings.PICTURES, "parts", "similarity-prompts", "similarity-crosstests"}:
-            said = " ".join(text.get_text() for text, _ in words(one.figure))
+        if kind_of(one.name) in COUNTED:
+            said = " ".join(" ".join(text.get_text() for text, _ in words(one.figure)).split())
             assert "4 seeds" in said, one.name
             assert "95% interval" in said, one.name
+            assert re.search(r"50 (to \d+ )?[a-z( ].*a seed", said), (
+                one.name,
+                said,
+            )  # every row has 50 items
+            seen.add(kind_of(one.name))
+    assert seen == COUNTED
+
+
+def test_what_decided_a_claim_stands_under_its_picture(drawings, many_runs):
+    for kind, claim in (
+        ("categories", "C6"),
+        ("trajectories", "A1"),
+        ("similarity-prompts", "B2"),
+        ("dial", "D2"),
+    ):
+        verdict = next(one for one in many_runs.board.verdicts if one.claim.id == claim)
+        told = because(verdict)
+        assert told.startswith(f"{claim} {verdict.answer}")
+        assert numbers(settling(verdict).interval) in told
+        said = " ".join(
+            " ".join(text.get_text() for text, _ in words(drawings[f"{kind}-{LAB}"].figure)).split()
+        )
+        assert told in said, kind
 
 
 def test_every_claim_with_rows_has_a_picture_and_every_kind_is_drawn(drawings):

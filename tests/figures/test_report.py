@@ -19,10 +19,10 @@ from figures.html import Markup, filled, identifier, joined, prose, table, tag
 from figures.panel import constants, predict
 from figures.provenance import sources
 from figures.report import page
-from figures.report_claims import minus, numbers, settling
 from figures.report_pictures import Picture, belonging, draw, shown
 from figures.report_theorems import check, read_checks
 from figures.runs import read_runs
+from figures.words import minus, numbers, settling
 from theory.checks import check_all, write_json
 from theory.claims import CLAIMS
 from theory.measurements.ideal import exact, spread

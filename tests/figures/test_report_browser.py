@@ -12,9 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from figures import closed_forms
 from figures.panel import predict
 from figures.provenance import sources
 from figures.report import page
+from figures.report_pictures import draw
 from figures.report_theorems import check
 from figures.runs import read_runs
 from theory.claims import CLAIMS
@@ -37,6 +39,7 @@ class Browser:
     def __init__(self, reading, writing):
         self.reading, self.writing, self.number, self.events, self.session = reading, writing, 0, [], None
         self.pieces = [b""]
+        self.complaints = []  # of every page, from before the first one was opened
 
     def __call__(self, method, **params):
         self.number += 1
@@ -59,7 +62,10 @@ class Browser:
         last, _, rest = self.pieces.pop().partition(b"\0")
         text = b"".join([*self.pieces, last])
         self.pieces = [rest]
-        return json.loads(text)
+        found = json.loads(text)
+        if complains(found):
+            self.complaints.append(found)
+        return found
 
     def start(self):
         target = self("Target.createTarget", url="about:blank")["targetId"]
@@ -78,14 +84,6 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def complaints(self):
-        said = [e for e in self.events if e.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
-        return said + [
-            e
-            for e in self.events
-            if e.get("method") == "Runtime.consoleAPICalled" and e["params"]["type"] in ("error", "warning")
-        ]
-
     def size(self, width, height):
         self(
             "Emulation.setDeviceMetricsOverride",
@@ -101,6 +99,14 @@ class Browser:
     def picture(self):
         """The window as PNG."""
         return base64.b64decode(self("Page.captureScreenshot", format="png")["data"])
+
+
+def complains(event):
+    """Whether a message tells of an error or a warning that a person would find in the console."""
+    method, said = event.get("method"), event.get("params", {})
+    if method == "Runtime.consoleAPICalled":
+        return said["type"] in ("error", "warning", "assert")
+    return method in ("Runtime.exceptionThrown", "Log.entryAdded")
 
 
 @contextmanager
@@ -159,8 +165,13 @@ def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     with RecordWriter(folder / "records.jsonl") as out:
         out.write_many(row for lab, gap in zip(LABS, (0.3, -0.3), strict=True) for row in rows(lab, gap))
-    path = folder / "report.html"
-    path.write_text(page(read_runs([folder]), sources([folder]), [], check(5)), encoding="utf-8")
+    path, runs = folder / "report.html", read_runs([folder])
+    some = {name: closed_forms.PICTURES[name] for name in ("threshold", "calibration")}
+    with pytest.MonkeyPatch.context() as patch:  # the others look no different to a browser
+        patch.setattr("figures.closed_forms.PICTURES", some)
+        pictures = draw(runs, [])
+    assert {"forest", "trajectories", "threshold"} <= {one.kind for one in pictures}
+    path.write_text(page(runs, sources([folder]), pictures, check(5)), encoding="utf-8")
     return path.as_uri()
 
 
@@ -169,6 +180,7 @@ def tab(tmp_path_factory, address):
     with chromium(tmp_path_factory.mktemp("chromium")) as browser:
         browser.open(address)
         yield browser
+        assert browser.complaints == []  # whatever the tests below did
 
 
 COUNT = "document.getElementById('count').textContent"
@@ -189,13 +201,46 @@ def choose(tab, **values):
 
 
 def test_the_console_stays_silent_and_nothing_is_fetched(tab):
-    assert tab.complaints() == []
+    choose(tab, search="attention", verdict="contradicted", lab=LABS[1], paper="Gekhman 2024")
+    choose(tab)
+    tab.run(f"({SET_AND_READ})([[0, 0.1, 0], [1, 6, 200], [0.5, 2, 100]])")
+    tab.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert tab.complaints == []
     assert (
         tab.run("performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length")
         == 0
     )
     assert tab.run("typeof nameblind.predict") == "function"  # the policy lets the page's own script run
     assert tab.run("document.getElementById('filter').hidden") is False
+
+
+def test_a_complaint_in_the_console_is_seen(tab):
+    for script in (
+        "console.error('no')",
+        "setTimeout(() => { throw new Error('no') })",
+        "new Image().src = 'http://x'",
+    ):
+        before = len(tab.complaints)
+        tab.run(script)
+        until(tab, lambda seen=before: len(tab.complaints) > seen)
+    tab.complaints.clear()
+
+
+def until(tab, done):
+    """Waits, while messages are read, for at most ten seconds."""
+    end = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < end, "it did not come about"
+        tab.run("new Promise(go => setTimeout(go, 20))")
+
+
+def test_every_picture_is_one_that_a_browser_can_draw(tab):
+    sizes = tab.run(
+        "Promise.all([...document.images].map(async one => { one.loading = 'eager'; await one.decode(); "
+        "return [one.naturalWidth, one.naturalHeight] }))"
+    )
+    assert len(sizes) >= 5
+    assert min(min(one) for one in sizes) > 100
 
 
 def test_the_filter_shows_what_fits_and_says_how_many(tab):
@@ -213,8 +258,7 @@ def test_the_filter_shows_what_fits_and_says_how_many(tab):
     assert {card[6] for card in tab.run(CARDS)} == {"C"}
     assert choose(tab, search="nobody says this").startswith("0 of")
     tab.run("document.getElementById('filter').reset()")
-    time.sleep(0.2)
-    assert tab.run(LINES) == claims
+    until(tab, lambda: tab.run(LINES) == claims)
 
 
 def test_a_laboratory_alone_has_one_column_and_its_own_parts(tab):
@@ -287,6 +331,10 @@ def test_light_dark_and_narrow_look_different_and_nothing_hangs_over(tab, tmp_pa
         brightness[name] = pixels.mean()
         assert tab.run("document.documentElement.scrollWidth <= innerWidth")
     assert brightness["dark"] < 0.3 < 0.8 < brightness["light"]
+    for width in (640, 320):  # a window of 1280 at 200% and at 400%
+        tab.size(width, 450)
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth"), width
+    tab.size(1280, 900)
     tab.run(
         "const t = document.getElementById('theme'); t.value = 'dark'; t.dispatchEvent(new Event('change'))"
     )
@@ -354,6 +402,19 @@ def test_the_keyboard_shows_where_it_stands_and_moves_the_sliders(tab):
     assert shown == pytest.approx(predict(q, 2.0, 100).accuracy)
 
 
+TALL = """
+(async () => {
+  const one = document.querySelector(".paper img"), before = one.src;
+  one.src = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='450pt' height='1800pt'/>";
+  await one.decode();
+  const height = one.getBoundingClientRect().height;
+  one.src = before;
+  await one.decode();
+  return height;
+})()
+"""
+
+
 def test_it_prints_everything_and_no_controls(tab):
     tab("Emulation.setEmulatedMedia", media="print")
     try:
@@ -362,6 +423,8 @@ def test_it_prints_everything_and_no_controls(tab):
             False
         ] * 3
         assert base64.b64decode(tab("Page.printToPDF")["data"])[:5] == b"%PDF-"
+        sheet = 96 * (11 - 0.8)  # pixels of a page of letter paper within its margins
+        assert 0.8 * sheet < tab.run(TALL) <= sheet  # a taller one would be cut
         assert tab.run("[...document.querySelectorAll('details')].every(one => one.open)")
     finally:
         tab("Emulation.setEmulatedMedia", media="")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from figures.columns import read_columns
-from figures.theorems import PICTURES, _reversal, r_squared
+from figures.theorems import PICTURES, r_squared
 from theory.attention import score_gradient
 from theory.thresholds import optimal_salience
 
@@ -29,24 +29,6 @@ def write_window(folder, gaps):
         writer.writerow(["variant", "trained_on", "stratum", "metric", "step", "mean", "low", "high", "n"])
         writer.writerows(rows)
     return folder
-
-
-def column(**values):
-    return {name: np.array(value, dtype=float) for name, value in values.items()}
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "title"),
-    [
-        ([0, 5, -2, -9], [0, 9, 2, -3], "Gap opens, then reverses (Adam)"),
-        ([0, 5, 4, 2], [0, 9, 8, 6], "Gap opens (Adam)"),
-        ([-1, -2, -1, -9], [1, 2, 3, -3], "Accuracy gap"),
-        ([-9, -2, 2, 1], [-3, 2, 3, 3], "Gap opens (Adam)"),
-    ],
-)
-def test_the_title_follows_the_intervals(low, high, title):
-    assert _reversal(column(step=[0, 40, 160, 320], low=low, high=high)) == title
-    assert _reversal(column(step=[320, 160, 40, 0], low=low[::-1], high=high[::-1])) == title
 
 
 def test_the_window_picture_draws_its_rows_and_nothing_else(tmp_path, monkeypatch):

@@ -32,9 +32,12 @@ def test_reproduce_ends_with_the_report_of_what_it_made(root):
     assert run.returncode == 0, run.stderr
     steps = re.findall(r" -m ((?:theory|synthetic|figures) \w+)", run.stdout)
     assert steps == [
-        "theory check", "theory data", "theory claims", "synthetic run", "figures all", "figures report",
+        "theory check", "theory data", "theory claims", "synthetic run", "synthetic graph", "figures all",
+        "figures report",
     ]  # fmt: skip
-    assert "report made/runs made/data --checks made/checks.json --output made/report.html" in run.stdout
+    sources = "made/runs made/data made/graph.json"
+    assert f"all {sources} --closed-forms --output made/figures" in run.stdout
+    assert f"report {sources} --checks made/checks.json --output made/report.html" in run.stdout
     said = run.stdout.partition("--output made/report.html")[2]
     for part in ("made/checks.json", "made/scoreboard.csv", "made/figures", "made/report.html"):
         assert part in said

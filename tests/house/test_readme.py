@@ -15,6 +15,7 @@ from theory.replication import replicate
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+SHOWN = re.findall(r"!\[[^]]*\]\((.+?)\)", TEXT)  # pictures that the page itself shows
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", TEXT, flags=re.M | re.S)
 
 
@@ -71,6 +72,18 @@ NUMBERED = [
 def test_block(number, folder):
     run = paste(BLOCKS[number], folder)
     assert run.returncode == 0, f"{BLOCKS[number]}\n{run.stdout[-2000:]}\n{run.stderr[-4000:]}"
+    if "make reproduce" in BLOCKS[number]:
+        drawn = {path.name for path in (folder / "out" / "figures").glob("*.png")}
+        assert {Path(shown).name for shown in SHOWN} <= drawn
+        assert {"threshold.png", "second-hop.png", "forest.png"} <= drawn
+        assert any(name.startswith("knowledge-") for name in drawn)
+
+
+def test_the_pictures_of_this_page_lie_in_the_gallery_and_the_page_says_whose_they_are():
+    assert len(SHOWN) >= 3
+    assert all(Path(shown).parent == Path("figures/gallery") for shown in SHOWN)
+    told = " ".join(TEXT.partition("## figures")[2].partition("\n## ")[0].split())
+    assert "`make reproduce` draws the same pictures by the same names into `out/figures`" in told
 
 
 def test_python_blocks_run():

@@ -1,0 +1,299 @@
+"""What a picture of records shows, and what the table beside it says, in one form."""
+
+import csv
+from collections import namedtuple
+from itertools import groupby, pairwise
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from figures.about import kind_of
+from figures.beliefs import SIGNALS, TEXTS
+from figures.prompts import PROMPTS
+from figures.runs import GRID
+from figures.style import lane
+from theory.claims.decompose import NAMES
+
+Stroke = namedtuple("Stroke", "panel series x mean low high")
+SPECIAL = {"forest", "parts", "plane", "waterfall"}
+
+
+def plain(text):
+    return " ".join(str(text).split())
+
+
+def words_of(kind, name):
+    """How a place that the table names is written along the axis."""
+    if kind in ("prompts", "edges"):
+        return plain(PROMPTS[name])
+    if kind == "signals":
+        return plain(SIGNALS[name])
+    if kind == "categories":
+        return f"{name} test facts"
+    if kind.startswith("similarity"):
+        return {"1": "1 farthest", "4": "4 nearest"}.get(name, name)
+    if kind == "statements":
+        return f"{name.partition(':')[2]} statements a fact"
+    if kind == "labels" and name:
+        return f"{int(float(name)):,}"
+    return plain(name)
+
+
+# what is drawn
+
+
+def drawn(one):
+    """Every stroke of the figure."""
+    kind, found = kind_of(one.name), []
+    if kind in SPECIAL:
+        return DRAWN[kind](one.figure)
+    panels = [axes for axes in one.figure.axes if axes.axison]
+    for number, axes in enumerate(panels):
+        for series, x, mean, low, high in (
+            *bars_of(axes),
+            *points_of(axes),
+            *curves_of(axes),
+            *levels_of(axes),
+        ):
+            found.append(Stroke(number, plain(series), x, mean, low, high))  # fmt: skip
+    return found
+
+
+def place(axis, at):
+    """The word at a place of the axis, or the number where there are no words."""
+    from matplotlib.ticker import FixedLocator
+
+    if not isinstance(axis.get_major_locator(), FixedLocator):
+        return float(at)
+    ticks = np.asarray(axis.get_major_locator().locs, float)
+    return number_in(plain(axis.get_major_formatter()(ticks[int(np.argmin(np.abs(ticks - at)))])))
+
+
+def ends_of(collection):
+    """Lowest and highest end of each interval, along the axis that it lies on."""
+    segments = [np.asarray(one) for one in collection.get_segments()]
+    across = [int(np.ptp(one[:, 1]) >= np.ptp(one[:, 0])) for one in segments]
+    return [(one[:, k].min(), one[:, k].max()) for one, k in zip(segments, across, strict=True)]
+
+
+def points_of(axes):
+    from matplotlib.container import ErrorbarContainer
+
+    for one in axes.containers:
+        if not isinstance(one, ErrorbarContainer) or one.lines[0] is None:
+            continue
+        xs, ys = (np.asarray(values, float) for values in one.lines[0].get_data())
+        label = one.get_label()
+        bars = list(one.lines[2])
+        if one.has_xerr and one.has_yerr:
+            for name, values, bar in (("true claims a text", xs, bars[0]), ("claim precision", ys, bars[1])):
+                for mean, (low, high) in zip(values, spans(bar, name), strict=True):
+                    yield label, name, mean, low, high
+            continue
+        axis, at, values = (axes.yaxis, ys, xs) if one.has_xerr else (axes.xaxis, xs, ys)
+        label = axes.get_ylabel() if label.startswith("_") else label
+        label = {"accuracy on held-out facts": "accuracy"}.get(label, label)
+        for x, mean, (low, high) in zip(at, values, ends_of(bars[0]), strict=True):
+            yield label, place(axis, x), mean, low, high
+
+
+def spans(collection, name):
+    k = 0 if name == "true claims a text" else 1
+    return [(np.asarray(s)[:, k].min(), np.asarray(s)[:, k].max()) for s in collection.get_segments()]
+
+
+def bars_of(axes):
+    from matplotlib.container import BarContainer
+
+    for bars, ends in pairwise(axes.containers):
+        if isinstance(bars, BarContainer):
+            for bar, (low, high) in zip(bars, ends_of(ends.lines[2][0]), strict=True):
+                x = bar.get_x() + bar.get_width() / 2
+                yield bars.get_label(), place(axes.xaxis, x), bar.get_y() + bar.get_height(), low, high
+
+
+def curves_of(axes):
+    bands = {to_hex(band.get_facecolor()[0]): band for band in axes.collections if len(band.get_facecolor())}
+    for line in axes.lines:
+        if len(line.get_xdata()) != len(GRID):
+            continue
+        ends = {}
+        for path in bands[to_hex(line.get_color())].get_paths():
+            for x, y in path.vertices:
+                ends.setdefault(round(float(x), 9), []).append(float(y))
+        for x, mean in zip(*line.get_data(), strict=True):
+            if np.isfinite(mean):
+                at = ends[round(float(x), 9)]
+                yield line.get_label(), float(x), mean, min(at), max(at)
+
+
+def levels_of(axes):
+    shades = {to_hex(patch.get_facecolor()): patch.get_extents().transformed(axes.transData.inverted())
+              for patch in axes.patches if patch.get_alpha() == 0.15}  # fmt: skip
+    for line in axes.lines:
+        if len(line.get_xdata()) == 2 and not line.get_label().startswith("_"):
+            box = shades[to_hex(line.get_color())]
+            yield line.get_label(), "", line.get_ydata()[0], box.y0, box.y1
+
+
+# what the table says
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def told(one):
+    kind, rows = kind_of(one.name), rows_of(one.csv)
+    if kind in SPECIAL:
+        return TOLD[kind](rows)
+    panels = list(dict.fromkeys(row.get("panel") or row.get("stop") or "" for row in rows))
+    found = []
+    for row in rows:
+        mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+        if np.isfinite(mean):
+            number = panels.index(row.get("panel") or row.get("stop") or "")
+            if kind == "mechanism":
+                number = ["attention on the subject", "accuracy"].index(row["series"])
+            series = TEXTS[row["series"]][0] if kind == "precision" else row["series"]
+            x = words_of(kind, row["x"])
+            found.append(Stroke(number, plain(series), number_in(x), mean, low, high))
+    return found
+
+
+def number_in(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+# pictures of another make
+
+
+def colour_of(artist):
+    return to_hex(artist.get_color())
+
+
+def forest_drawn(figure):
+    """A mark with its interval: panel, claim and laboratory (by colour and mark)."""
+    found = []
+    for number, axes in enumerate(figure.axes):
+        names = [label.get_text().split()[0].rstrip(":") for label in axes.get_yticklabels()]
+        spans_at = {(colour_of(line), round(line.get_ydata()[0], 9)): line.get_xdata()
+                    for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.0}  # fmt: skip
+        for line in axes.lines:
+            y = round(float(line.get_ydata()[0]), 9)
+            if (
+                len(line.get_xdata()) == 1
+                and (colour_of(line), y) in spans_at
+                and line.get_marker() not in "<>"
+            ):
+                low, high = spans_at[colour_of(line), y]
+                claim = names[round(y)]
+                found.append(Stroke(number, colour_of(line), claim, float(line.get_xdata()[0]), low, high))
+    return found
+
+
+def forest_told(rows):
+    shown = [row for row in rows if row["mean"]]
+    labs = list(dict.fromkeys(row["lab"] for row in shown))
+    units = ["points", *sorted({row["unit"] for row in shown} - {"points"})]
+    return [
+        Stroke(units.index(row["unit"]), to_hex(lane(labs.index(row["lab"]))[0]), row["claim"],
+               *(float(row[name]) for name in ("mean", "low", "high")))
+        for row in shown
+    ]  # fmt: skip
+
+
+def parts_drawn(figure):
+    found = []
+    for number, axes in enumerate(figure.axes):
+        names = [plain(label.get_text()).removesuffix(" (reported)") for label in axes.get_yticklabels()]
+        spans_at = {(colour_of(line), round(line.get_ydata()[0], 9)): line.get_xdata()
+                    for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.0}  # fmt: skip
+        for line in axes.lines:
+            if len(line.get_xdata()) == 1:
+                y = round(float(line.get_ydata()[0]), 9)
+                low, high = spans_at[colour_of(line), y]
+                part = names[round(y)]
+                found.append(Stroke(number, colour_of(line), part, float(line.get_xdata()[0]), low, high))
+    return found
+
+
+def parts_told(rows):
+    units = [unit for unit, _ in groupby(row["unit"] for row in rows)]
+    labs = list(dict.fromkeys((row["lab"], row["run"]) for row in rows))
+    return [
+        Stroke(units.index(row["unit"]), to_hex(lane(labs.index((row["lab"], row["run"])))[0]), plain(row["part"]),
+               *(float(row[name]) for name in ("mean", "low", "high")))
+        for row in rows
+    ]  # fmt: skip
+
+
+def plane_drawn(figure):
+    """Points of the second panel by share; the mean is the accuracy, the place what the plane says."""
+    lines = [line for line in figure.axes[1].lines if line.get_label().endswith("%")]
+    return [Stroke(1, line.get_label(), float(x), float(y), 0.0, 0.0)
+            for line in lines for x, y in zip(*line.get_data(), strict=True)]  # fmt: skip
+
+
+def plane_told(rows):
+    return [
+        Stroke(1, f"{float(row['series'].partition(':')[2]):.0%}", float(row["plane"]), float(row["mean"]), 0.0, 0.0)
+        for row in rows
+        if row["series"].startswith("mix:")
+    ]  # fmt: skip
+
+
+def waterfall_drawn(figure):
+    """Bars by their place: heights, and intervals as far as they reach; a part hangs from the bar before it."""
+    from matplotlib.container import BarContainer, ErrorbarContainer
+
+    axes = figure.axes[0]
+    bars = [one[0] for one in axes.containers if isinstance(one, BarContainer)]
+    ends = [ends_of(one.lines[2][0])[0] for one in axes.containers if isinstance(one, ErrorbarContainer)]
+    found = []
+    for i, (bar, (low, high)) in enumerate(zip(bars, ends, strict=True)):
+        whole = i in (0, len(bars) - 1)
+        from_, height = bar.get_y(), bar.get_height()
+        shift = from_ + height if whole else from_
+        top = round(from_ + (0 if whole else height), 6)
+        found.append(Stroke(0, NAMES[i], top, height, height + low - shift, height + high - shift))
+    return found
+
+
+def waterfall_told(rows):
+    found, top = [], 0.0
+    for i, row in enumerate(rows):
+        mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+        found.append(
+            Stroke(0, row["series"], round(top if 0 < i < len(rows) - 1 else 0.0, 6), mean, low, high)
+        )
+        top += mean if i == 0 else -mean
+    return found
+
+
+DRAWN = {"forest": forest_drawn, "parts": parts_drawn, "plane": plane_drawn, "waterfall": waterfall_drawn}
+TOLD = {"forest": forest_told, "parts": parts_told, "plane": plane_told, "waterfall": waterfall_told}
+
+
+def differences(drawn_, told_):
+    """What is drawn otherwise than told: nothing if both have the same strokes, each once, to the digits written."""
+    key = lambda one: (one.panel, one.series, str(type(one.x)), one.x, one.mean)  # noqa: E731
+    one, other = sorted(drawn_, key=key), sorted(told_, key=key)
+    if len(one) != len(other):
+        odd = {stroke[1:3] for stroke in one} ^ {stroke[1:3] for stroke in other}
+        return [f"{len(one)} drawn, {len(other)} told: {sorted(odd, key=str)[:6]}"]
+    return [(a, b) for a, b in zip(one, other, strict=True) if not same(a, b)]
+
+
+def same(one, other):
+    numbers = [(a, b) for a, b in zip(one[3:], other[3:], strict=True)]
+    if isinstance(one.x, float) and isinstance(other.x, float):
+        numbers.append((one.x, other.x))
+    elif one.x != other.x:
+        return False
+    near = all(abs(a - b) <= 1e-5 * (1 + abs(b)) for a, b in numbers)
+    return one.panel == other.panel and one.series == other.series and near
