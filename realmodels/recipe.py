@@ -91,7 +91,12 @@ class Recipe:
 
 
 def read_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The usual recipe, changed by a YAML file and then by `key=value` words."""
+    """The usual recipe, changed by a YAML file and then by `key=value` words.
+
+    >>> recipe = read_recipe(None, ["rate=1e-3", "epochs=2"])
+    >>> recipe.rate, recipe.epochs, recipe.rank
+    (0.001, 2, 16)
+    """
     recipe = Recipe() if path is None else changed(Recipe(), _read(Path(path)), f"{path}")
     for word in overrides:
         name, equals, text = word.partition("=")

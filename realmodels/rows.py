@@ -75,6 +75,10 @@ def read_rows(
 
     `mapping` gives the source's column for a field of ours: {"question": "prompt", "answers": "completion"}.
     With `on_disk` the rows are not held in memory: they are read again where they are wanted.
+
+    >>> _ = Path("mine.csv").write_text("question,answers\\nWho wrote Emma?,Jane Austen\\n")
+    >>> read_rows("mine.csv").rows[0].answers
+    ('Jane Austen',)
     """
     layout = layout_of(source)
     rows: list[Row] | Stored[Row] = Stored() if on_disk else []

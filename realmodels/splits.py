@@ -23,6 +23,14 @@ def split_rows(
 
     Each subject is assigned by its own hash: adding rows moves no other, and shares are met on average only.
     Another `salt` gives another, independent split.
+
+    >>> from pathlib import Path
+    >>> from realmodels import read_rows
+    >>> lines = [f"Where was person {i} born?,Paris" for i in range(10)]
+    >>> _ = Path("people.csv").write_text("\\n".join(["question,answers", *lines]))
+    >>> found = split_rows(read_rows("people.csv").rows, {"train": 0.5, "test": 0.5})
+    >>> sorted(sum(found.values(), ()))  # each row once
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     _check(shares)
     edges = list(accumulate(shares.values()))

@@ -20,6 +20,14 @@ def write_documents(world: World, text: TextSpec, vocabulary: Vocabulary, seed: 
 
     Claims to verify and links come on top of the mentions. Claims are about stated facts and only their yes or no is to
     be predicted; links speak of answers, not of subjects.
+
+    >>> from synthetic import TextSpec, Vocabulary
+    >>> from theory import WorldSpec, make_world
+    >>> world, text = make_world(WorldSpec(subjects=4, never_seen=0, relations=2), seed=0), TextSpec()
+    >>> vocabulary = Vocabulary.of(world, text)
+    >>> told = write_documents(world, text, vocabulary, seed=0)
+    >>> len(told)
+    540
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x7E87]))
     teller = Teller(world, text, Lexicon(world, vocabulary), rng)

@@ -37,7 +37,14 @@ class Vocabulary:
 
     @classmethod
     def of(cls, world: World, text: TextSpec) -> Vocabulary:
-        """Every word that documents about `world` can hold."""
+        """Every word that documents about `world` can hold.
+
+        >>> from synthetic import TextSpec
+        >>> from theory import WorldSpec, make_world
+        >>> vocabulary = Vocabulary.of(make_world(WorldSpec(subjects=20), seed=0), TextSpec())
+        >>> vocabulary.decode(vocabulary.encode("yes no"))
+        'yes no'
+        """
         names, frame = world.words(), text.words()
         if both := sorted(set(names) & set(frame)):
             raise SyntheticError(

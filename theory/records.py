@@ -44,6 +44,14 @@ def read_records(*paths: str | os.PathLike[str]) -> Table:
     An observation that stands there twice, equal, is kept once (`Table.repeats` counts them); with two
     values it is an error. A last line torn by a crash is dropped with a `RecordsWarning`; blank lines, CRLF
     and a BOM are accepted.
+
+    >>> from theory import Record, RecordWriter
+    >>> where = ("all", 10, "best", "zero", "test", "all", "accuracy")  # arm, step, trained_on, ... metric
+    >>> with RecordWriter("mine.jsonl") as out:
+    ...     out.write_many(Record("theory/R0", "salience", "mine", seed, *where, 0.5, 80) for seed in (100, 101))
+    >>> table = read_records("mine.jsonl")
+    >>> len(table), table.column("value").tolist()
+    (2, [0.5, 0.5])
     """
     if not paths:
         raise TheoryError("records: no file given; name at least one .jsonl file, or - for standard input")

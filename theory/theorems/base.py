@@ -100,7 +100,14 @@ class Theorem:
             raise TheoryError(f"{self.id}: no perturbation: nothing shows that its check can fail")
 
     def check(self, n: int = 1000, seed: int = 0, **overrides: Any) -> CheckResult:
-        """Draw about `n` random instances from `seed` and try to break the statement."""
+        """Draw about `n` random instances from `seed` and try to break the statement.
+
+        >>> from theory import THEOREMS
+        >>> THEOREMS["T2"].check(n=100).holds
+        True
+        >>> THEOREMS["K4"].counterexamples[0].build()["breaks"]
+        True
+        """
         for name, value, least in (("n", n, 1), ("seed", seed, 0)):
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
                 raise TheoryError(f"{self.id}: {name}: expected an integer >= {least}, got {value!r}")
