@@ -13,7 +13,7 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, overload
 
@@ -143,6 +143,11 @@ class Database:
     def __init__(self, *tables: str) -> None:
         self._open = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._open.close)
+        with suppress(
+            FileNotFoundError, sqlite3.Error
+        ):  # by itself it may choose another folder than Python does
+            place = tempfile.gettempdir().replace("'", "''")
+            self._open.execute(f"PRAGMA temp_store_directory = '{place}'")
         for text in (f"PRAGMA cache_size = -{PAGES}", "PRAGMA journal_mode = OFF", "BEGIN", *tables):
             self.do(text)
 

@@ -6,6 +6,9 @@ import json
 import os
 import pickle
 import random
+import signal
+import subprocess
+import sys
 from argparse import Namespace
 from collections import Counter
 
@@ -128,6 +131,36 @@ def test_a_full_temporary_folder_is_named(monkeypatch, tmp_path):
     assert problem.value.filename == str(tmp_path)
     with pytest.raises(OSError, match="temporary files; set TMPDIR"):
         Database("not SQL")
+
+
+TABLES = """
+import os, signal, sys
+from realmodels.stored import Database
+held = Database("CREATE TABLE t (k TEXT PRIMARY KEY) WITHOUT ROWID")
+held.do_many("INSERT INTO t VALUES (?)", ((f"{i:0200}",) for i in range(40_000)))
+for n in os.listdir("/proc/self/fd"):
+    if "etilqs" in (place := os.path.realpath(f"/proc/self/fd/{n}")):
+        print(place, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are listed by Linux")
+@pytest.mark.parametrize("given", ["room", "absent", "shut", None])
+def test_tables_lie_where_python_puts_temporary_files_and_are_gone_with_a_kill(tmp_path, root, given):
+    (tmp_path / "room").mkdir()
+    (tmp_path / "shut").touch()  # no folder: nothing can be written into it
+    env = {k: v for k, v in os.environ.items() if k not in ("TMPDIR", "SQLITE_TMPDIR")}
+    env |= {"PYTHONPATH": str(root), **({"TMPDIR": str(tmp_path / given)} if given else {})}
+    ask = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir())"]
+    usual = subprocess.run(ask, env=env, capture_output=True, text=True, check=True).stdout.strip()
+    assert (usual == str(tmp_path / "room")) == (given == "room")
+    done = subprocess.run([sys.executable, "-c", TABLES], env=env, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (place,) = done.stdout.splitlines()
+    assert place.startswith(f"{usual}/etilqs_")
+    assert place.endswith(" (deleted)")
+    assert os.listdir(tmp_path / "room") == []
 
 
 def test_lines_are_found_wherever_they_stand(tmp_path):
