@@ -143,11 +143,11 @@ class Database:
     def __init__(self, *tables: str) -> None:
         self._open = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._open.close)
-        with suppress(
-            FileNotFoundError, sqlite3.Error
-        ):  # by itself it may choose another folder than Python does
-            place = tempfile.gettempdir().replace("'", "''")
-            self._open.execute(f"PRAGMA temp_store_directory = '{place}'")
+        with suppress(FileNotFoundError, sqlite3.Error):
+            # by itself it may choose another folder than Python does
+            if not self._open.execute("PRAGMA temp_store_directory").fetchone():
+                place = tempfile.gettempdir().replace("'", "''")
+                self._open.execute(f"PRAGMA temp_store_directory = '{place}'")
         for text in (f"PRAGMA cache_size = -{PAGES}", "PRAGMA journal_mode = OFF", "BEGIN", *tables):
             self.do(text)
 
@@ -259,5 +259,8 @@ def _no_room(problem: Exception) -> OSError:
     """A full disk names no file, and ours have no name."""
     number = getattr(problem, "errno", None)
     said = os.strerror(number) if number else str(problem)
-    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:
+        folder = os.environ.get("TMPDIR", "")
     return OSError(number or 0, f"{said} (temporary files; set TMPDIR to a folder with more room)", folder)

@@ -118,7 +118,7 @@ def test_sets_know_what_they_hold():
 
 
 def test_a_full_temporary_folder_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(stored.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(stored, "HELD", 40)
     items = Stored(["a"])
 
