@@ -11,7 +11,7 @@ import numpy as np
 
 from figures.columns import Columns, write_columns
 from figures.style import INK, QUIET, house, save
-from figures.words import packed
+from figures.words import packed, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Tables = Mapping[str, Columns]  # the numbers behind a picture by the name of their CSV file
 Sheet = tuple["Figure", Tables]
 INSTANCES = 40  # on which a theorem is checked before a title states it
+LONG = 80  # letters of a legend's entry at most
 TITLE = 88  # letters of a line of a title
 LETTERS, LINE = 116, 0.13  # of a note: letters that a line holds, inches from line to line
 
@@ -67,7 +68,10 @@ def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> Non
 
     named: dict[str, Any] = {}
     for handle in handles:
-        named.setdefault(handle.get_label(), handle)
+        named.setdefault(shortened(handle.get_label(), LONG), handle)
+    longest = max(map(len, named), default=0)
+    if longest > LONG / 2:
+        ncols = max(1, LETTERS // (longest + 8))  # of them and their lines
     legend = figure.legend(
         named.values(), named, loc="outside lower center", ncols=ncols, title=_fitted(figure, text),
         title_fontproperties={"size": 7},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -39,7 +40,9 @@ def because(verdict: Verdict) -> str:
 
 
 def numbers(found: Interval) -> str:
-    """Mean with its interval, to a digit that the interval's width carries."""
+    """Mean with its interval, to a digit that the interval's width carries; one seed has none."""
+    if not math.isfinite(found.high - found.low):
+        return minus(f"{found.mean:.2f}")
     digits = 1 if max(abs(found.mean), found.high - found.low) >= 2 else 2
     mean, low, high = (minus(f"{x:.{digits}f}") for x in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"

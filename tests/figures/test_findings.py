@@ -1,6 +1,8 @@
 """The pictures of findings show the records: the CSV beside each holds their means, titles follow the verdicts."""
 
 import csv
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -261,6 +263,23 @@ def test_claims_of_studies_that_nobody_ran_are_named_below_the_forest(runs, tmp_
     assert {"B1", "B7", "D1"} <= named
     assert beside | named == set(CLAIMS)
     assert not beside & named
+
+
+def test_a_long_name_of_a_laboratory_stays_on_the_paper_and_one_seed_has_no_interval(tmp_path, catch):
+    lab = "synthetic/R2-" + "very-long-" * 12
+    for name, seeds in (("many", SEEDS), ("one", SEEDS[:1])):
+        rows = (replace(row, lab=lab) for seed in seeds for row in salience(seed, 0.3))
+        runs = read_runs([written(tmp_path / name, rows)])
+        drawn = catch(lambda runs=runs: [*forest(runs, tmp_path), *trajectories(runs, tmp_path)])
+        assert len(drawn) == (2 if name == "many" else 1)
+        for one in drawn:
+            one.figure.canvas.draw()
+            box = one.figure.legends[0].get_window_extent()
+            assert one.figure.bbox.x0 <= box.x0 < box.x1 <= one.figure.bbox.x1, one.name
+            told = one.figure.legends[0].get_title().get_text()
+            assert "inf]" not in told
+    assert re.search(r"half at the early stop, (29|30)\.\d\d points \(1 paired seed", told)
+    assert "(1 paired seed, 3 are" in told
 
 
 def test_equal_records_give_equal_files(runs, tmp_path):
