@@ -11,6 +11,7 @@ import runpy
 import selectors
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -200,6 +201,7 @@ def _command(words: Sequence[str], lack: Lack) -> int:
     sys.modules["__main__"] = types.ModuleType("__main__")  # a spawned process would import it
     if tqdm := sys.modules.get("tqdm"):  # forks share the memory of its lock, and one may have died with it
         tqdm.tqdm.set_lock(threading.RLock())
+    tempfile.tempdir = None  # which was found where nothing lacked
     if lack.backwards:
         clock = runpy.run_path(str(CLOCK / "sitecustomize.py"))
         clock["turn_back"](
