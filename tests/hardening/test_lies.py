@@ -31,10 +31,10 @@ from realmodels.errors import RealmodelsError
 from realmodels.eval_tasks import read_tasks
 from realmodels.loading import load
 from realmodels.resident import _named
-from realmodels.selection import together
 from realmodels.split_cli import parse_shares
 from realmodels.study_prompts_near import _kept
 from realmodels.tables import read_table, write_table
+from realmodels.together import together
 from realmodels.train_run import arms_of
 from synthetic.cache import kept
 from synthetic.errors import SyntheticError
