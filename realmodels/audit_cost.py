@@ -40,8 +40,8 @@ class Cost:
         return self.tokens / self.speed
 
 
-def cost_of(job: Job, seconds: float = SECONDS) -> Cost:
-    """Count and time; the folder is only read."""
+def cost_of(job: Job, seconds: float = SECONDS, speed: float | None = None) -> Cost:
+    """Count, and time if no `speed` is told; the folder is only read."""
     data, pool = read_data(job)
     card = describe(job.model, dtype=job.dtype, device=job.device, allow_code=job.allow_code)
     model = {"fingerprint": _fingerprint(job), "dtype": card.dtype}
@@ -64,7 +64,7 @@ def cost_of(job: Job, seconds: float = SECONDS) -> Cost:
         answers,
         answers - left,
         found / share if left else 0.0,
-        calibrate(card, seconds),
+        speed or calibrate(card, seconds),
         _memory(card),
         card,
         plan.sources(),

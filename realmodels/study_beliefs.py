@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from realmodels.bios_facts import Facts, read_facts
 from realmodels.bios_prompts import own_wording
 from realmodels.bios_split import splitter_named
-from realmodels.bios_write import REQUEST, Writing
+from realmodels.bios_write import REQUEST, Writing, prompt_of
 from realmodels.errors import RealmodelsError
 from realmodels.recipe import Recipe
 from realmodels.rows import Row, iter_rows
@@ -25,6 +25,7 @@ from theory.records import Record, write_records
 from theory.schema import shown
 
 USUAL = Recipe(rank=16, rate=3e-4, epochs=4, batch=16)
+CLAIM = 12  # tokens that a claim is taken to have, of which a text is taken to be full
 
 
 @dataclass(frozen=True)
@@ -133,25 +134,50 @@ def people_of(order: Order) -> People:
 
 
 def plan(order: Order) -> str:
-    """People, texts and tokens, at the most that they can be."""
+    """People, texts, tokens, hours and memory, at the most that they can be."""
     from realmodels.card import describe
+    from realmodels.loading import load_tokens
     from realmodels.study_beliefs_seed import COPIES
+    from realmodels.study_plan import Load, costs, memory
 
     settings: Settings = order.settings
     card = describe(order.model, dtype=order.dtype, device=order.device, allow_code=order.allow_code)
-    people = people_of(order)
-    held, seeds = sum(map(len, people.asked.values())), len(order.seeds)
-    texts = seeds * (COPIES * len(people.train) + (len(settings.sets) + 1) * (1 + settings.draws) * held)
-    read = seeds * len(settings.sets) * order.recipe.epochs * len(people.train) * settings.tokens
+    tokens, people = load_tokens(order.model, allow_code=order.allow_code), people_of(order)
+    held, seeds, sets = sum(map(len, people.asked.values())), len(order.seeds), len(settings.sets)
+    every = [*people.train, *(name for names in people.asked.values() for name in names)]
+    request = max(map(len, tokens.prompts_ids([_asked(order, name) for name in every])))
+    text = request + settings.tokens + 1
+    shown = settings.shots * text + request  # before a text that is written behind shown ones
+    own, bare = len(every) * COPIES, (sets + 1) * held * (1 + settings.draws)
+    again = held * (1 + settings.draws) * bool(settings.shots)  # by the untuned model behind shown ones
+    texts = seeds * (own + bare + again)
+    prompts = seeds * ((len(every) + held * bool(settings.shots)) * shown + (sets + 1) * held * request)
+    # beliefs in the claims of own and gold texts; those about others are asked for verification too
+    claims = -(-settings.tokens // CLAIM) * (request + CLAIM)
+    believed = seeds * claims * (own + len(people.train) + COPIES * held)
+    read = seeds * sets * order.recipe.epochs * len(people.train) * text
+    written = texts * settings.tokens
     return "\n".join(
         [
-            f"{order.model}: {card.parameters / 1e6:,.1f}M parameters, {card.weight_bytes / 2**30:.2f} GiB of weights",
+            f"{order.model}: {card.parameters / 1e6:,.1f}M parameters, {card.layers} layers, {card.dtype} on "
+            f"{card.device}",
             f"{len(people.train)} people to train on, {held} to write about ({', '.join(people.asked)})",
-            f"{len(settings.sets)} sets x {seeds} seeds: {', '.join(settings.sets)}",
-            f"at most {texts:,} texts to write ({texts * settings.tokens:,} tokens)",
-            f"at most {read:,} tokens to train on",
+            f"{sets} sets x {seeds} seeds: {', '.join(settings.sets)}",
+            f"at most {texts:,} texts to write ({written:,} tokens)",
+            f"at most {read:,} tokens to train on, about {prompts + believed:,} to read before texts and in claims",
+            "a written token is counted as a read one, which holds where many texts are written side by side",
+            *costs(
+                replace(order, workers=1),  # seeds are done one after another
+                card,
+                Load(0.0, read, written + prompts + believed),
+                memory(card, order.recipe, order, text),
+            ),
         ]
     )
+
+
+def _asked(order: Order, name: str) -> str:
+    return prompt_of(Writing(order.settings.request, order.recipe.style), name)
 
 
 def run(order: Order, say: Say) -> Sequence[Section]:

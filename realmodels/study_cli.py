@@ -44,6 +44,9 @@ class Study:
     """Print settings and recipe as they would be used, and do nothing."""
     plan: Flag = False
     """Print arms, rows, tokens, hours and memory; load and write nothing."""
+    speed: Annotated[float | None, tyro.conf.arg(metavar="TOKENS_PER_SECOND")] = None
+    """With --plan: tokens that a device reads a second, in place of timing this one; twice what `bench` gives there for
+    training rows, or a data sheet's operations a second times the share reached, over two a weight."""
     workers: int = 1
     """Processes side by side (or jobs), each with the base of its own."""
     executor: Literal["local", "slurm"] = "local"
@@ -115,6 +118,10 @@ class Study:
                 f"--seeds {' '.join(map(str, self.seeds))}: expected different numbers of at least 0"
             )
         at_least(self, workers=1)
+        if self.speed is not None and not (self.plan and 0 < self.speed < float("inf")):
+            raise RealmodelsError(
+                f"--speed {self.speed:g}: expected a number above 0, and --plan, which is all that it is for"
+            )
         check_folder(self.output_dir)
         study = study_named(self.name)
         preset = preset_named(self.preset) if self.preset else None
@@ -147,6 +154,7 @@ class Study:
             allow_code=self.allow_code,
             allow_pickle=self.allow_pickle,
             keep_adapters=self.keep_adapters,
+            speed=self.speed,
         )
         if self.show_settings:
             return order, study

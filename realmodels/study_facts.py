@@ -183,6 +183,13 @@ def read_facts(folder: Path, settings: Settings) -> Facts:
             f"{audited.path}: {int((audited.subject < 0).sum()):,} rows have no subject, by which sides are "
             "told apart; give the audit a subject column"
         )
+    return split_facts(audited, rows, settings, _guessable(folder))
+
+
+def split_facts(
+    audited: Audited, rows: tuple[Row, ...], settings: Settings, guessable: Mapping[str, bool]
+) -> Facts:
+    """By the settings' shares and relations."""
     held = held_out(audited, settings)
     outside = np.isin(audited.relation, [audited.relations.index(name) for name in held])
     inside = np.flatnonzero(~outside)
@@ -211,7 +218,7 @@ def read_facts(folder: Path, settings: Settings) -> Facts:
         _some(audited, ood, settings.ood, settings, "ood"),
         shots,
         held,
-        _guessable(folder),
+        guessable,
     )
 
 

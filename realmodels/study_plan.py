@@ -8,10 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from realmodels.errors import RealmodelsError
-from realmodels.prompting import style_named
 from realmodels.recipe import Recipe
 from realmodels.study_table import Order
 
@@ -45,12 +42,10 @@ def plan_questions(order: Order, kind: Kind) -> str:
     """The text of --plan. With a finished audit the sets are drawn and counted; else they are taken to come out as
     large as asked for."""
     from realmodels.card import describe
-    from realmodels.cost import calibrate
     from realmodels.study_arms import train_dtype
     from realmodels.study_facts import AUDIT, audit_folder
 
     card = describe(order.model, dtype=train_dtype(order), device=order.device, allow_code=order.allow_code)
-    speed = calibrate(card, SECONDS)
     head = [
         f"{order.model}: {card.parameters / 1e6:,.1f}M parameters, {card.layers} layers, {card.dtype} on {card.device}",
         f"study {kind.name}, seeds {' '.join(map(str, order.seeds))}"
@@ -60,22 +55,31 @@ def plan_questions(order: Order, kind: Kind) -> str:
         lines, load = _drawn(order, kind)
     else:
         lines, load = _expected(order, kind)
-    hours = load.forward / speed / 3600
-    side = f"; {order.workers} side by side on cores of their own: {_clock(hours / order.workers)}" * (
-        order.workers > 1
-    )
     return "\n".join(
         [
             *head,
             *lines,
             f"tokens:  {load.audit:,.0f} to audit, {load.train:,.0f} to train, {load.ask:,.0f} to ask",
-            f"time:    about {_clock(hours)} ({speed:,.0f} tokens a second on this device, timed with random "
-            f"weights; a training token counts {STEP:g}){side}",
-            f"memory:  about {memory(card, order.recipe, order) / 2**30:.2f} GiB a process "
-            f"({card.weight_bytes / 2**30:.2f} of it weights)",
-            "nothing was loaded or written",
+            *costs(order, card, load, memory(card, order.recipe, order)),
         ]
     )
+
+
+def costs(order: Order, card: ModelCard, load: Load, held: float) -> list[str]:
+    """The last lines of a plan: hours and memory, by the speed that was told or else timed here."""
+    from realmodels.cost import calibrate
+
+    speed = order.speed or calibrate(card, SECONDS)
+    how = "as --speed says" if order.speed else "on this device, timed with random weights"
+    hours = load.forward / speed / 3600
+    side = f"; {order.workers} side by side on cores of their own: {_clock(hours / order.workers)}" * (
+        order.workers > 1
+    )
+    return [
+        f"time:    about {_clock(hours)} ({speed:,.0f} tokens a second {how}; a training token counts {STEP:g}){side}",
+        f"memory:  about {held / 2**30:.2f} GiB a process ({card.weight_bytes / 2**30:.2f} of it weights)",
+        "nothing was loaded or written",
+    ]
 
 
 def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
@@ -110,38 +114,32 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
 
 
 def _expected(order: Order, kind: Kind) -> tuple[list[str], Load]:
-    """Without labels: the audit's own cost, and sets as large as asked for, or a sixth of the facts."""
+    """Without labels: the audit's own cost, the exams as they will be, and sets as large as asked for."""
     from realmodels.audit_cost import cost_of
     from realmodels.loading import load_tokens
-    from realmodels.rows import read_rows
-    from realmodels.study_exam import asked_tokens
     from realmodels.study_facts import audit_job, write_facts
+    from realmodels.study_questions import arms_of
+    from realmodels.study_unlabelled import sets_of, unlabelled
 
-    settings = order.settings
     with tempfile.TemporaryDirectory() as folder:
         path = write_facts(order, Path(folder) / "rows.jsonl")
         job = audit_job(order, path)
-        cost = cost_of(replace(job, output=order.audit or order.output / "audit"), 0.2)
-        rows = read_rows(path).rows
-    tokens, style = load_tokens(order.model, allow_code=order.allow_code), style_named(order.recipe.style)
-    length = float(np.mean([asked_tokens(tokens, style, row) for row in rows[:: max(1, len(rows) // 200)]]))
-    names = kind.names(settings)
-    size = settings.rows or max(2, len(rows) // 6)
-    epochs = (
-        order.recipe.epochs if order.recipe.steps is None else order.recipe.steps * order.recipe.batch / size
-    )
-    arms = len(order.seeds) * len(names)
-    train = arms * size * epochs * length
-    test = settings.test or len(rows) // 5
-    asked = test * (4 + settings.shots * 2) + (settings.dev or len(rows) // 8) * epochs
-    looks = 2 * len(order.seeds) * len(set(settings.attention) & set(names))
-    looked = looks + bool(kind.attends and settings.attention)
+        cost = cost_of(replace(job, output=order.audit or order.output / "audit"), 0.2, order.speed)
+        facts = unlabelled(path, order.settings)
+    drawn = {seed: sets_of(order, facts, kind, seed) for seed in order.seeds}
+    arms, base = arms_of(order, facts, drawn, kind)
+    every = [base, *arms.values()]
+    tokens = load_tokens(order.model, allow_code=order.allow_code)
+    load = Load(cost.tokens, *_tokens(tokens, every, [False] * len(every), _heads(order)))
+    first = drawn[order.seeds[0]].sets
     lines = [
-        f"facts:   {len(rows):,} to audit; labels decide how large sets can be, here as large as asked for",
-        f"arms:    {arms} ({len(names)} a seed: {', '.join(names)}) and the untuned base",
-        f"rows:    {size} a set",
+        f"facts:   {len(facts.rows):,} to audit; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
+        f"{len(facts.test)} test, {len(facts.ood)} of other relations",
+        f"arms:    {len(every)} ({len(first)} a seed and the untuned base)",
+        "rows:    " + ", ".join(f"{name} {len(one)}" for name, one in first.items()),
+        "note:    labels decide how large sets can be; here they are as large as asked for",
     ]
-    return lines, Load(cost.tokens, train, (arms * asked + looked * LOOKED * test) * length)
+    return lines, load
 
 
 def _heads(order: Order) -> int:
@@ -197,12 +195,12 @@ def _tokens(tokens: object, arms: Sequence[Arm], answered: Sequence[bool], heads
     return train, ask
 
 
-def memory(card: ModelCard, recipe: Recipe, order: Order) -> float:
-    """Bytes: weights, the adapter with its optimiser, and what a batch of 64-token rows leaves behind."""
+def memory(card: ModelCard, recipe: Recipe, order: Order, longest: int = 64) -> float:
+    """Bytes: weights, the adapter with its optimiser, and what a batch of rows of so many tokens leaves behind."""
     width = {"float32": 4}.get(card.dtype, 2)
     rows = recipe.micro or recipe.batch
     adapter = adapter_weights(order, recipe)
-    left = rows * 64 * card.hidden * width * (2 if recipe.checkpointing else KEPT * card.layers)
+    left = rows * longest * card.hidden * width * (2 if recipe.checkpointing else KEPT * card.layers)
     return card.weight_bytes + STATES * 4 * adapter + left + rows * 8 * card.vocabulary * 4
 
 

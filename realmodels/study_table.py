@@ -40,6 +40,7 @@ class Order:
     allow_code: bool = False
     allow_pickle: bool = False
     keep_adapters: bool = False
+    speed: float | None = None  # of --plan: tokens a second, in place of timing them here
 
 
 @dataclass(frozen=True)

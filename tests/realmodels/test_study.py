@@ -445,7 +445,7 @@ def test_a_plan_without_an_audit_counts_that_too(tiny, tmp_path, monkeypatch, ca
         run("slick", "--model", tiny, "--data", data, "-o", tmp_path / "run", "--plan", "--set", *SMALL) == 0
     )
     said = capsys.readouterr().out
-    assert "42 (14 a seed" in said
+    assert "43 (14 a seed and the untuned base)" in said
     assert "40 to audit" in said
     assert not (tmp_path / "run").exists()
 

@@ -1,6 +1,7 @@
 """The study `beliefs`: text sets, the exam, and a run on the pocket model that stops and goes on."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -170,7 +171,13 @@ def test_people_are_split_by_content(pocket, tmp_path):
     assert not set(few.shown) & {*few.train, *few.asked["test"]}
     assert people.shown == ()  # nobody is shown, nobody set aside
     assert "beliefs" in available()
-    assert "14 people to train on, 6 to write about" in STUDY.plan(order)
+    said = STUDY.plan(replace(order, speed=1000.0))
+    assert "14 people to train on, 6 to write about" in said
+    assert (
+        f"at most {6 * (14 + 6) + 5 * 3 * 6} texts to write" in said
+    )  # own texts about all, then of 5 models
+    assert "(1,000 tokens a second as --speed says; a training token counts 2)" in said
+    assert "GiB a process" in said
 
 
 def test_a_run_that_stops_goes_on_to_the_same_records(pocket, tmp_path, monkeypatch):
@@ -186,6 +193,8 @@ def test_a_run_that_stops_goes_on_to_the_same_records(pocket, tmp_path, monkeypa
     assert set(tuned.column("prompt").tolist()) == {"zero"}
     read = table.take(table.mask(metric="tokens_read")).numbers["value"]
     assert read.max() <= 1.6 * read.min()  # one budget of tokens, in whole steps
+    at_most = re.search(r"at most ([\d,]+) tokens to train on", STUDY.plan(replace(whole, speed=1.0)))[1]
+    assert read.sum() <= int(at_most.replace(",", "")) <= 4 * read.sum()
     areas = table.take(table.mask(metric="belief_auroc")).column("stratum").tolist()
     assert {"signal=statement", "signal=probe", "signal=consistency", "signal=verification"} <= set(areas)
 

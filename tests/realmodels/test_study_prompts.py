@@ -379,7 +379,7 @@ def test_an_instructed_model_is_one_more_base(ran, pocket):
 
 def test_the_plan_names_the_prompts(ran, pocket):
     output, _, _ = ran
-    text = STUDY.plan(order(pocket, output))
+    text = STUDY.plan(replace(order(pocket, output), speed=1000.0))
     assert "few-unrelated:4" in text
     assert "finished" in text
 
