@@ -4,7 +4,7 @@ to choose rows alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from realmodels.splits import group_of
 from realmodels.study_arms import Arm, Result, results_of
 from realmodels.study_exam import Sat
 from realmodels.study_facts import Facts, facts_of
-from realmodels.study_gaps import _studies, arm_section, counting, gap_table, interval_of, table
+from realmodels.study_gaps import PRIMARY, _studies, arm_section, counting, gap_table, interval_of, table
 from realmodels.study_plan import plan_questions
 from realmodels.study_prompts_ask import HOOK, PROMPTS, UNRELATED, WORDINGS, WORKED, blocks, sats
 from realmodels.study_prompts_edges import gap_follows_edges, gaps, rank_agreement
@@ -28,6 +28,7 @@ from realmodels.study_table import Order, Say, Section, Study
 from theory.claims.base import Absent, Cell, Stop
 from theory.claims.estimators import difference
 from theory.claims.evidence import StudyRows
+from theory.claims.validity import SAME_SUPPORT
 from theory.schema import Record, shown
 
 CONTRAST = ("known", "unknown")
@@ -245,9 +246,9 @@ def prompt_section(rows: StudyRows) -> Section:
             cells = [Cell("accuracy", name, stop, split=split, prompt=prompt) for name in CONTRAST]
             series = [rows.series(cell) for cell in cells]
             bare = rows.series(Cell("accuracy", "none", stop, split=split, prompt=prompt, arm="base"))
-            if any(isinstance(one, Absent) for one in series):
+            gap, primary = (_gap(rows, cells, stratum) for stratum in ("all", SAME_SUPPORT))
+            if gap is None or any(isinstance(one, Absent) for one in series):
                 continue
-            gap = interval_of(difference(*cells).measure(rows))
             data.append(
                 {
                     "split": split,
@@ -255,22 +256,36 @@ def prompt_section(rows: StudyRows) -> Section:
                     "stop": stop,
                     **{name: _points(one) for name, one in zip(CONTRAST, series, strict=True)},
                     "untuned": _points(bare),
-                    "gap": 100 * gap.mean,
-                    "interval": [round(100 * x, 3) if np.isfinite(x) else None for x in (gap.low, gap.high)],
+                    **gap,
+                    "primary": primary,
                 }
             )
     lines = [
         [one["split"], one["prompt"], one["stop"], *(_shown(one[name]) for name in (*CONTRAST, "untuned")),
-         f"{one['gap']:+.1f} {_ends(one['interval'])}"]
+         _told(one), _told(one["primary"])]
         for one in data
     ]  # fmt: skip
-    head = ["facts", "prompt", "stop", *CONTRAST, "untuned", "known minus unknown"]
+    head = ["facts", "prompt", "stop", *CONTRAST, "untuned", "known minus unknown", f"the same, {PRIMARY}"]
     note = (
         "In points; intervals let seeds and items vary both. Exemplars stand in the words that tuning teaches; a "
         "prompt under which both arms fail shrinks the gap too. Worked exemplars (few-cot) name the subject and "
         "conclude.\n\n"
     )
     return Section("Gap by prompt", note + table(head, lines), data)
+
+
+def _gap(rows: StudyRows, cells: Sequence[Cell], stratum: str) -> dict[str, Any] | None:
+    """In points, with its interval; nothing where no item is of the stratum."""
+    measured = difference(*(replace(cell, stratum=stratum) for cell in cells)).measure(rows)
+    if measured.missing or not len(measured.seeds):
+        return None
+    gap = interval_of(measured)
+    ends = [round(100 * x, 3) if np.isfinite(x) else None for x in (gap.low, gap.high)]
+    return {"gap": 100 * gap.mean, "interval": ends}
+
+
+def _told(found: Mapping[str, Any] | None) -> str:
+    return f"{found['gap']:+.1f} {_ends(found['interval'])}" if found else ""
 
 
 def _graded(bundle: Bundle, papers: Sequence[Paper]) -> Paper:

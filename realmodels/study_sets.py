@@ -50,7 +50,7 @@ class Sets:
 def draw_sets(facts: Facts, names: Sequence[str], settings: Settings, seed: int) -> Sets:
     """The sets of these names. Those that are compared are drawn together, so they do not depend on what else is
     asked for."""
-    maker = _Maker(facts, settings, seed)
+    maker = _Maker(facts, settings, seed, permuted=PERMUTED in {name.removesuffix(LOOSE) for name in names})
     found: dict[str, TrainingSet] = {}
     remarks: list[str] = []
     for name in names:
@@ -88,8 +88,9 @@ class _Scarce(Exception):
 
 
 class _Maker:
-    def __init__(self, facts: Facts, settings: Settings, seed: int) -> None:
+    def __init__(self, facts: Facts, settings: Settings, seed: int, *, permuted: bool) -> None:
         self.facts, self.settings, self.seed = facts, settings, seed
+        self.permuted = permuted  # whether that set, which is drawn with the contrast anyway, is asked for
         self.remarks: list[str] = []
         self._drawn: dict[tuple[str, ...], dict[str, Arm]] = {}
 
@@ -174,10 +175,11 @@ class _Maker:
         return "p_sample" if np.isnan(self.facts.audited.scores["margin"]).all() else "margin"
 
     def _say(self, names: tuple[str, ...], drawn: Drawn, size: int) -> None:
+        asked = [name for name in names if name != PERMUTED or self.permuted]
         if self.settings.rows and size < self.settings.rows:
-            self.remarks.append(f"{', '.join(names)}: {size} rows a set, no more can be matched")
+            self.remarks.append(f"{', '.join(asked)}: {size} rows a set, no more can be matched")
         for arm in drawn.arms:
-            if still := unchanged(self.facts.audited, arm):
+            if arm.name in asked and (still := unchanged(self.facts.audited, arm)):
                 self.remarks.append(f"{arm.name}: {still} rows kept a right answer")
 
     def _set(self, name: str, arm: Arm) -> TrainingSet:

@@ -284,7 +284,9 @@ def test_the_papers_numbers_stand_beside_counted_seeds_alone(order, bundles):
     assert ours() == alone
 
 
-def test_tuning_seeds_are_in_no_table_of_the_study_of_prompts(order, bundles):
+def test_the_study_of_prompts_has_no_tuning_seed_in_a_table_and_the_primary_gap_of_every_prompt(
+    order, bundles
+):
     def made(seeds):
         some = [replace(bundle, seed=seed) for bundle, seed in zip(bundles, seeds, strict=True)]
         found = []
@@ -299,6 +301,18 @@ def test_tuning_seeds_are_in_no_table_of_the_study_of_prompts(order, bundles):
         return {one.title: one.data for one in prompt_sections(order, bundles[0].facts, some)}
 
     assert made((3, 10, 11))["The zero-shot gap taken apart"][0]["seeds"] == 2
+    whole = made((10, 11, 12))
+    apart = {(one["stratum"], one["stop"]): one for one in whole["The zero-shot gap taken apart"]}
+    by_prompt = {
+        (one["prompt"], one["stop"]): one for one in whole["Gap by prompt"] if one["split"] == "test"
+    }
+    for prompt, stop, more in (("zero", "early", ""), ("zero", "end", ""), ("few:4", "end", ", few:4")):
+        line, primary = by_prompt[prompt, stop], apart[f"{PRIMARY}{more}", stop]
+        assert line["gap"] == pytest.approx(apart[f"all test facts (raw){more}", stop]["gap"])
+        assert line["primary"]["gap"] == pytest.approx(primary["gap"])
+        assert line["primary"]["interval"] == primary["interval"]
+        assert line["primary"]["gap"] != pytest.approx(line["gap"])
+    assert by_prompt["few:4", "early"]["primary"]["gap"] != by_prompt["zero", "early"]["primary"]["gap"]
 
 
 def test_what_an_audit_was_made_with_is_said_where_settings_differ(order, monkeypatch):

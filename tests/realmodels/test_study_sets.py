@@ -318,3 +318,22 @@ def test_spreading_a_share_takes_it_from_every_group():
 def test_settings_refuse_nonsense(more, said):
     with pytest.raises(RealmodelsError, match=said.replace("'", "['\"]")):
         Settings(**more)
+
+
+def test_a_set_that_nobody_asked_for_leaves_no_remark(folder):
+    facts = read_facts(folder, SMALL)
+    with_it, without = (
+        draw_sets(facts, names, SMALL, 10)
+        for names in (("known", "unknown", "known-permuted"), ("known", "unknown"))
+    )
+    assert [one for one in with_it.remarks if "rows kept a right answer" in one]
+    assert without.remarks == ()
+    assert np.array_equal(with_it.sets["unknown"].rows, without.sets["unknown"].rows)
+    large = replace(SMALL, rows=5000)
+    (said,) = draw_sets(facts, ("mix:0", "mix:1"), large, 10).remarks
+    assert said.startswith("known, unknown: ")
+    assert (
+        draw_sets(facts, ("known-permuted",), large, 10)
+        .remarks[0]
+        .startswith("known, unknown, known-permuted: ")
+    )
