@@ -1,10 +1,15 @@
-"""The facts of a study: an equal draw from every relation of one or several sources, the same on any machine."""
+"""The facts of a study: up to as many of every relation of one or several sources, the same on any machine.
+
+python -m realmodels.study_rows ENTITYQUESTIONS/train.jsonl.gz RELATIONS --relations P17 "company hq" > rows.jsonl
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import heapq
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,3 +124,23 @@ def lines(facts: Sequence[Fact]) -> Iterator[str]:
     """rows.jsonl, a line a fact."""
     for fact in facts:
         yield json.dumps(fact.row(), ensure_ascii=False) + "\n"
+
+
+def main(words: Sequence[str]) -> None:
+    usual = Draw(per_relation=110)
+    parser = argparse.ArgumentParser(prog="python -m realmodels.study_rows", description=gather.__doc__)
+    parser.add_argument("data", nargs="+", help="files or folders that audit reads")
+    parser.add_argument("--relations", nargs="+", default=(), help="of these alone, in this order")
+    parser.add_argument("--per-relation", type=int, default=usual.per_relation, help="at most (%(default)s)")
+    parser.add_argument("--salt", default=usual.salt, help="another one draws others")
+    said = parser.parse_intermixed_args(words)
+    sys.stdout.writelines(
+        lines(gather(said.data, Draw(said.per_relation, tuple(said.relations), salt=said.salt)))
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except RealmodelsError as problem:
+        raise SystemExit(str(problem)) from None

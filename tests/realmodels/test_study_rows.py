@@ -6,7 +6,7 @@ import random
 import pytest
 
 from realmodels.errors import RealmodelsError
-from realmodels.study_rows import Draw, gather, lines
+from realmodels.study_rows import Draw, gather, lines, main
 
 
 def _write(path, rows):
@@ -89,3 +89,13 @@ def test_what_cannot_be_drawn_is_said(tmp_path, rows, draw, said):
 def test_no_source_is_said():
     with pytest.raises(RealmodelsError, match="no source is named"):
         gather([], Draw())
+
+
+def test_the_command_prints_what_a_study_would_draw(tmp_path, capsys):
+    paths = [_write(tmp_path / f"{name}.jsonl", _rows(name, 130)) for name in ("x", "y z", "other")]
+    main([*map(str, paths), "--relations", "y z", "x"])
+    assert capsys.readouterr().out == "".join(lines(gather(paths, Draw(110, ("y z", "x")))))
+    main(["--per-relation", "3", "--salt", "again", str(paths[0])])
+    assert capsys.readouterr().out == "".join(lines(gather(paths[:1], Draw(3, salt="again"))))
+    with pytest.raises(RealmodelsError, match="--per-relation"):
+        main([str(paths[0]), "--per-relation", "0"])
