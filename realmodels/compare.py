@@ -15,8 +15,8 @@ from theory.bootstrap import widened_tail
 from theory.intervals import (
     ROUNDING,
     Interval,
-    crossed_interval,
     holm,
+    items_interval,
     mcnemar,
     minimum_detectable_effect,
     t_interval,
@@ -43,9 +43,10 @@ class Difference:
     """First minus second in one metric of one task: `n` items, `subjects` different ones, `seeds` pairs of runs.
 
     `by_item` and `by_subject` are bootstrap intervals (by subject if any has several items and there are 5 or more);
-    with several seeds they are of the items' means over seeds, and `crossed` lets seeds and items vary both.
-    `mcnemar` has one entry a seed, for metrics of 0 and 1. `p` is that of `crossed`, else of Student's t with the
-    spread over subjects, else McNemar's, else of Student's t over items; `adjusted` is Holm's over the whole table.
+    with several seeds they are of the items' means over seeds, and `crossed` lets seeds and items vary both, or seeds
+    and subjects if any of several has several items. `mcnemar` has one entry a seed, for metrics of 0 and 1.
+    `p` is that of `crossed`, else of Student's t with the spread over subjects, else McNemar's, else of Student's t
+    over items; `adjusted` is Holm's over the whole table.
     `detectable` is the difference that such data find in 80% of cases, nan where no item differs.
     """
 
@@ -169,11 +170,11 @@ def _task(
     over = d.mean(axis=0)
     subject = lead.groups()[keep]
     subject = np.unique(subject, return_inverse=True)[1].astype(np.int64)
-    many, n = int(subject.max()) + 1, len(over)
+    many, n = _count(subject), len(over)
     by_item = bootstrap(over, np.arange(n), level, draws, seed)
     by_subject = bootstrap(over, subject, level, draws, seed) if FEW <= many < n else [None] * len(names)
     return [
-        _difference(task, name, a[..., k], b[..., k], many, by_item[k], by_subject[k], level)
+        _difference(task, name, a[..., k], b[..., k], subject, by_item[k], by_subject[k], level)
         for k, name in enumerate(names)
     ]
 
@@ -183,19 +184,24 @@ def _difference(
     metric: str,
     a: Array,
     b: Array,
-    subjects: int,
+    subject: NDArray[np.int64],
     by_item: Interval,
     by_subject: Interval | None,
     level: float,
 ) -> Difference:
     d = a - b
     seeds, n = d.shape
-    crossed = crossed_interval(d, level) if seeds > 1 and n > 1 else None
+    subjects = _count(subject)
+    grouped = 1 < subjects < n
     pairs: tuple[Discordant, ...] = ()
-    if np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
+    if binary := bool(np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
         pairs = tuple(_discordant(own) for own in d)
+    crossed = None
+    if seeds > 1 and n > 1:
+        units = by_unit(d, subject) if grouped else d
+        crossed = items_interval(units, limits=(-1.0, 1.0) if binary else None, level=level)
     if crossed:
-        p, test = crossed.pvalue(), "seeds x items"
+        p, test = crossed.pvalue(), "seeds x subjects" if grouped else "seeds x items"
     elif by_subject:
         p, test = replace(by_subject, df=by_subject.n - 1.0).pvalue(), "t over subjects"
     elif pairs:
@@ -207,6 +213,19 @@ def _difference(
         task, metric, n, subjects, seeds, float(a.mean()), float(b.mean()), float(d.mean()), by_item, by_subject,
         crossed, pairs, p, test, detectable,
     )  # fmt: skip
+
+
+def by_unit(d: Array, subject: NDArray[np.int64]) -> Array:
+    """d[seeds, items] by subject [seeds, subjects] with the same mean in each seed: subjects weigh by their items."""
+    count = _count(subject)
+    mean = d.mean(axis=1, keepdims=True)
+    sums = np.zeros((count, len(d)))
+    np.add.at(sums, subject, (d - mean).T)
+    return np.asarray(mean + sums.T * (count / d.shape[1]))
+
+
+def _count(subject: NDArray[np.int64]) -> int:
+    return int(subject.max()) + 1
 
 
 def _detectable(spread: Interval, d: Array, level: float) -> float:

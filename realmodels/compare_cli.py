@@ -73,14 +73,15 @@ def render(found: Sequence[Difference], first: str, second: str, stratum: str = 
 
     seeds = max(one.seeds for one in found) > 1
     wide = any(one.by_subject for one in found)
+    crossed = dict.fromkeys(one.test for one in found if one.crossed)
     level = f"{found[0].by_item.level:.0%}"
     head = ["task", "metric", "items", "first", "second", "difference", f"{level} by item"]
-    head += [f"{level} by subject"] * wide + [f"{level} seeds x items"] * seeds
+    head += [f"{level} by subject"] * wide + [f"{level} {' or '.join(crossed)}"] * bool(crossed)
     lines = [[*head, "only first", "only second", "McNemar", "p", "Holm", "80% power at"]]
     for one in found:
         line = [one.task, one.metric, f"{one.n:,}", f"{one.first:.3f}", f"{one.second:.3f}"]
         line += [f"{one.difference:+.3f}", _limits(one.by_item)]
-        line += [_limits(one.by_subject)] * wide + [_limits(one.crossed)] * seeds
+        line += [_limits(one.by_subject)] * wide + [_limits(one.crossed)] * bool(crossed)
         for side in ("first", "second"):
             line.append(" ".join(f"{getattr(pair, side):,}" for pair in one.mcnemar))
         line.append(" ".join(_p(pair.p) for pair in one.mcnemar))

@@ -15,13 +15,12 @@ from theory.claims.estimators import difference
 from theory.claims.evidence import StudyRows, split_studies
 from theory.claims.validity import NO_COPYING, NO_GUESSING, NOT_GUESSABLE, SAME_SUPPORT
 from theory.errors import TheoryError
-from theory.intervals import Interval, crossed_interval, nested_interval, t_interval
+from theory.intervals import CROSSED, EXACT, Interval, items_interval, t_interval
 
 if TYPE_CHECKING:
     from realmodels.study_facts import Facts
     from realmodels.study_questions import Bundle
 
-CROSSED = "crossed seeds x items"
 PRIMARY = "answer in both sets or in neither (primary)"
 # what is taken out or looked at alone; the primary stratum was fixed before any run
 STRATA: Mapping[str, str] = {
@@ -108,12 +107,10 @@ def gap_table(rows: StudyRows, high: str, low: str, few: str) -> list[dict[str, 
 
 
 def interval_of(measured: Any) -> Interval:
-    """Over seeds and items where the rows are items, else over seeds."""
+    """Of shares: over seeds and items where the rows are items, else over seeds."""
     if measured.matrix is not None:
         try:
-            if measured.shared_items:
-                return crossed_interval(measured.matrix)
-            return nested_interval([row[np.isfinite(row)] for row in measured.matrix])
+            return items_interval(measured.matrix, measured.shared_items, measured.limits)
         except TheoryError:  # no item under two seeds
             pass
     return t_interval(measured.effects)
@@ -121,7 +118,7 @@ def interval_of(measured: Any) -> Interval:
 
 def _level(series: Any, measured: Any, interval: Interval) -> float:
     """The mean that the interval's is a difference of: over all items of all seeds, or over seeds."""
-    if interval.method == CROSSED and series.items is not None:
+    if interval.method in (CROSSED, EXACT) and series.items is not None:
         of, _, values = series.items
         return float(values[np.isin(series.seeds[of], measured.seeds)].mean())
     return float(series.values[np.isin(series.seeds, measured.seeds)].mean())

@@ -26,8 +26,8 @@ def crossed_spread(d: Array) -> Spread:
     Variance components are the unbiased moment estimates from the sums of squares within seeds, within
     items and in total: with no cell missing, the mean squares of the two-way analysis of variance.
     Satterthwaite's degrees of freedom, never below those of the factor with fewer levels. A negative
-    component is set to zero for the factor with more levels only: for the other it would make intervals
-    that cover 99% on noise.
+    component is set to zero for the factor with more levels only; of the other it makes the degrees of freedom
+    few, and the standard error never falls below what seeds alone or items alone give.
     """
     seen = ~np.isnan(d)
     per_seed, per_item = seen.sum(axis=-1).astype(float), seen.sum(axis=-2).astype(float)
@@ -70,7 +70,9 @@ def crossed_spread(d: Array) -> Spread:
     doubt = doubt + np.where(both, _ratio(noise**2, np.maximum(total - seeds - items + 1, 1.0)), 0.0)
     least = np.where(one_seed, items, np.where(one_item, seeds, np.minimum(seeds, items))) - 1
     df = np.maximum(np.where(both, _ratio(variance**2, doubt), 0.0), least)
-    return Spread(mean, np.where(df > 0, np.sqrt(variance), np.nan), df)
+    # seeds whose means happen to agree do not make items that differ certain: two clipped parts would add up to nothing
+    least_variance = np.maximum(of_seed, of_item)
+    return Spread(mean, np.where(df > 0, np.sqrt(np.maximum(variance, least_variance)), np.nan), df)
 
 
 def _ratio(top: ArrayLike, bottom: ArrayLike) -> Array:

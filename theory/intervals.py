@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, nctdtrinc, stdtr, stdtrit
+from scipy.special import bdtr, nctdtrinc, ndtri, stdtr, stdtrit
 
 from theory.bootstrap import bca, widened_tail
 from theory.crossed import crossed_spread
@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 
 ROUNDING = 1e-12
 ONE_SEED = "items of one seed (seeds not covered)"
+CROSSED = "crossed seeds x items"
+EXACT = "exact binomial over items (all equal)"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,15 @@ class Interval:
         return not self.low <= null <= self.high
 
     def pvalue(self, null: float = 0.0) -> float:
-        """Two-sided p-value of Student's t; 1 without a standard error, nan for a bootstrap."""
+        """Two-sided p-value of Student's t; 1 without a standard error, nan for a bootstrap.
+
+        Of equal items it is the chance that none of n differs, doubled: the test whose limits `exact_interval` gives.
+        """
+        if self.method == EXACT:
+            reach = self.high - self.mean if null > self.mean else self.mean - self.low
+            shift = abs(null - self.mean)
+            share = unseen_share(self.n, self.level) * shift / reach if reach > 0 else float(shift > 0)
+            return min(1.0, 2.0 * max(0.0, 1.0 - share) ** self.n)
         if math.isnan(self.df) and not math.isnan(self.sd):
             return math.nan
         return float(_pvalue(self.mean - null, self.sd / math.sqrt(self.n), self.df))
@@ -114,8 +124,8 @@ def bootstrap_interval(x: ArrayLike, level: float = 0.95, draws: int = 2000, see
 def crossed_bounds(d: ArrayLike, level: float = 0.95) -> Bounds:
     """Grand mean of d[..., seed, item], nan where missing, with random seeds and random items.
 
-    Simulated coverage is 93% to 97% from 5 seeds on, 92% to 97% at 3 and 88% to 98% at 2. With one seed
-    only the items are covered, with one item only the seeds.
+    Simulated coverage is 94% to 98% from 5 seeds on, 91% to 99% at 3 and 87% to 99% at 2; on noise alone, where neither
+    seeds nor items differ, 98% to 100%. With one seed only the items are covered, with one item only the seeds.
     """
     mean, se, df = crossed_spread(_samples(d, level, axes=2, missing=True))
     return _student(mean, se, df, level)
@@ -125,15 +135,46 @@ def crossed_interval(d: ArrayLike, level: float = 0.95) -> Interval:
     """One seeds x items matrix; `n` counts the seeds, or the items of a single seed (the method says so)."""
     d = _matrix(d)
     seeds, items = d.shape
-    method = ONE_SEED if seeds == 1 else "t over seeds (one item)" if items == 1 else "crossed seeds x items"
+    method = ONE_SEED if seeds == 1 else "t over seeds (one item)" if items == 1 else CROSSED
     return _one(crossed_bounds(d, level), level, items if seeds == 1 else seeds, method)
+
+
+def unseen_share(n: int, level: float = 0.95) -> float:
+    """The most items that may differ (a share) where all of n are equal: Clopper and Pearson's limit."""
+    return float(1.0 - ((1.0 - level) / 2.0) ** (1.0 / n))
+
+
+def exact_interval(value: float, n: int, limits: tuple[float, float], level: float = 0.95) -> Interval:
+    """n items that all have one value, of which the unseen ones may lie anywhere between the limits.
+
+    `sd` is the one that normal values with the wider of the two sides would have.
+    """
+    share, (least, most) = unseen_share(n, level), limits
+    low, high = value - share * (value - least), value + share * (most - value)
+    sd = math.sqrt(n) * max(value - low, high - value) / float(ndtri((1.0 + level) / 2.0))
+    return Interval(value, low, high, level, n, sd, EXACT)
+
+
+def items_interval(
+    d: ArrayLike, shared: bool = True, limits: tuple[float, float] | None = None, level: float = 0.95
+) -> Interval:
+    """A seeds x items matrix, nan where missing: crossed if seeds share items, else nested.
+
+    `limits` are the least and the most that an item can be; then items that are all equal give the exact interval,
+    since 0 of 43 right is not a share of 0 without doubt.
+    """
+    d = _matrix(d)
+    seen = d[~np.isnan(d)]
+    if limits is not None and seen.size and np.ptp(seen) <= ROUNDING:
+        return exact_interval(float(seen[0]) + 0.0, d.shape[1], limits, level)
+    return crossed_interval(d, level) if shared else nested_interval([row[~np.isnan(row)] for row in d])
 
 
 def nested_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interval:
     """Each seed has items of its own: Student's t over the seeds' means, each seed counting once.
 
-    Item noise is part of the spread of the means, so nothing is left out. With a single seed only its items
-    are covered, and the method says so.
+    Item noise is part of the spread of the means, so nothing is left out; the standard error never falls below what
+    the items alone give. With a single seed only its items are covered, and the method says so.
     """
     samples = [_row(group) for group in groups]
     if not samples or not all(sample.size for sample in samples):
@@ -143,7 +184,10 @@ def nested_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interva
     if len(samples) == 1:
         return _one(t_bounds(samples[0], level), level, samples[0].size, ONE_SEED)
     means = np.array([sample.mean() for sample in samples])
-    return _one(t_bounds(means, level), level, means.size, "t over seed means (items nested)")
+    over = t_bounds(means, level)
+    items = math.sqrt(sum(float(one.var(ddof=1)) / one.size for one in samples if one.size > 1)) / means.size
+    bounds = _student(over.mean, np.maximum(over.se, items), over.df, level)
+    return _one(bounds, level, means.size, "t over seed means (items nested)")
 
 
 def holm(p: ArrayLike) -> Array:

@@ -3,14 +3,15 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from realmodels.compare import bootstrap, compare
+from realmodels.compare import bootstrap, by_unit, compare
 from realmodels.compare_cli import Compare, render
-from realmodels.compare_read import read_run, read_runs
+from realmodels.compare_read import Items, Run, read_run, read_runs
 from realmodels.errors import RealmodelsError
 from theory.command import main
 from theory.intervals import crossed_interval, minimum_detectable_effect, t_interval
@@ -153,6 +154,54 @@ def test_seeds_and_items_both_vary(put):
     paired = ",".join(str(put(f"b{s}", [0.0] * 50, metric="logprob")) for s in range(3))
     assert run(firsts, paired)[0].crossed == wanted
     assert run(put("b", [0.0] * 50, metric="logprob"), firsts)[0].difference == pytest.approx(-d.mean())
+
+
+def clustered(rng, shift, seeds=3, trials=300):
+    """Runs of `seeds` each side: 20 subjects of 4 to 16 items, whose answers lean by subject; a metric a trial."""
+    size = 4 + rng.permutation(20) % 13
+    subject = np.repeat(np.arange(20), size)
+    lean = rng.choice([0.3, 0.5, 0.7], (trials, 20))[:, subject]
+
+    def side(chance):
+        metrics = {str(t): (rng.random(len(subject)) < chance[t]).astype(float) for t in range(trials)}
+        hashes, names = tuple(map(str, range(len(subject)))), tuple(f"s{i}" for i in subject)
+        return Run(Path("x"), {"t": Items(Path("x"), hashes, metrics, names, ({},) * len(subject))})
+
+    return [side(lean + shift) for _ in range(seeds)], [side(1 - lean) for _ in range(seeds)]
+
+
+def test_seeds_do_not_make_subjects_forgotten():
+    """No difference, but every subject leans one way: of 300 tables a twentieth or so may say that there is one."""
+    found = compare(*clustered(np.random.default_rng(6), 0.0), draws=20)
+    assert {one.test for one in found} == {"seeds x subjects"}
+    wrong = sum(one.p < 0.05 for one in found)
+    low, high = stats.binom.ppf(0.001, 300, 0.05), stats.binom.ppf(0.999, 300, 0.10)
+    assert low <= wrong <= high
+    assert np.mean([one.crossed.low <= 0 <= one.crossed.high for one in found]) > 0.88
+    shifted = compare(*clustered(np.random.default_rng(7), 0.3, trials=60), draws=20)
+    assert np.mean([one.p < 0.05 for one in shifted]) > 0.8
+
+
+def test_subjects_over_seeds_weigh_by_their_items(put):
+    names, d = ["S", "S", "S", "T", "U", "U"], np.random.default_rng(8).normal(0.2, 1, (3, 6))
+    firsts = ",".join(str(put(f"a{s}", row.tolist(), subjects=names, metric="f1")) for s, row in enumerate(d))
+    (found,) = run(firsts, put("b", [0.0] * 6, subjects=names, metric="f1"))
+    assert found.difference == pytest.approx(d.mean()) == pytest.approx(found.crossed.mean)
+    group = np.array([0, 0, 0, 1, 2, 2])
+    mean = d.mean(axis=1)
+    units = np.stack([mean + 3 / 6 * (d - mean[:, None])[:, group == g].sum(axis=1) for g in range(3)], 1)
+    assert found.crossed.low == pytest.approx(crossed_interval(units).low)
+    assert "seeds x subjects" in render([found], "a", "b")
+    even = np.repeat(d[:, :3], 2, axis=1)
+    alike = by_unit(even, np.repeat(np.arange(3), 2))
+    assert alike == pytest.approx(even[:, ::2])  # subjects of one size: their means
+
+
+def test_a_clean_sweep_over_seeds_is_no_more_certain_than_its_items(put):
+    firsts = ",".join(str(put(f"a{s}", [1] * 8)) for s in range(3))
+    (found,) = run(firsts, put("b", [0] * 8))
+    assert found.p == pytest.approx(found.mcnemar[0].p)
+    assert (found.crossed.low, found.crossed.high) == pytest.approx((1 - 2 * (1 - 0.025 ** (1 / 8)), 1.0))
 
 
 def test_seeds_have_a_mcnemar_each(put):

@@ -19,7 +19,9 @@ from theory.intervals import (
     bootstrap_interval,
     crossed_bounds,
     crossed_interval,
+    exact_interval,
     holm,
+    items_interval,
     mcnemar,
     minimum_detectable_effect,
     nested_interval,
@@ -187,7 +189,8 @@ def test_crossed_interval_covers(
     seeds: int, items: int, sd: tuple[float, float, float], missing: float
 ) -> None:
     d = crossed_draws(rng(8, seeds, int(100 * missing)), sd, (1500, seeds, items), missing)
-    assert 0.92 < coverage(crossed_bounds(d)) < 0.98
+    noise_alone = max(sd[:2]) < sd[2]  # few seeds cannot be told from seeds that agree: wider than need be
+    assert 0.92 < coverage(crossed_bounds(d)) < (1.0 if noise_alone else 0.98)
 
 
 def test_leaving_out_the_item_or_the_seed_effect_undercovers() -> None:
@@ -278,10 +281,16 @@ def test_the_crossed_interval_is_as_wide_as_a_bootstrap_of_both_sides_and_narrow
 
 
 def test_items_that_differ_by_seed() -> None:
-    groups = [rng(17, i).normal(loc=0.2, size=4 + i) for i in range(6)]
+    groups = [rng(17, i).normal(loc=i, size=4 + i) for i in range(6)]
     found = nested_interval(groups)
     plain = t_interval([group.mean() for group in groups])
     assert (found.mean, found.low, found.high) == (plain.mean, plain.low, plain.high)
+    level = [
+        group - group.mean() + 0.3 for group in groups
+    ]  # seeds that agree by chance, of items that do not
+    items = math.sqrt(sum(group.var(ddof=1) / group.size for group in groups)) / 6
+    assert nested_interval(level).sd / math.sqrt(6) == pytest.approx(items)
+    assert nested_interval(level).pvalue() > 0.01
     assert (found.n, found.method) == (6, "t over seed means (items nested)")
     one = nested_interval(groups[:1])
     assert (one.method, one.n) == (ONE_SEED, 4)
@@ -296,6 +305,62 @@ def test_nested_interval_covers_with_unequal_numbers_of_items_and_pooling_does_n
         pooled_hits += not t_interval(np.concatenate(groups)).excludes()
     assert hits / 1500 == pytest.approx(0.95, abs=0.02)
     assert pooled_hits / 1500 < 0.75
+
+
+def test_seeds_that_agree_do_not_make_items_certain() -> None:
+    d = np.zeros((3, 48))
+    for seed in range(3):  # one item of 48 won in every seed, each time another one
+        d[seed, 2 * seed + 1 : 2 * seed + 3], d[seed, 9 + seed] = 1, -1
+    found = crossed_interval(d)
+    items = d.mean(axis=0).std(ddof=1) / math.sqrt(48)
+    assert found.mean == pytest.approx(1 / 48)
+    assert found.sd / math.sqrt(3) >= items > 0.01
+    assert found.low < 0 < found.high
+    assert found.pvalue() > 0.1
+    turned = crossed_interval(d.T)  # the same where it is the items that agree
+    assert (turned.low, turned.high) == pytest.approx((found.low, found.high))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "items", "chance"), [(3, 48, 0.03), (3, 16, 0.1), (3, 160, 0.05), (5, 48, 0.05)]
+)
+def test_answers_that_do_not_differ_are_seldom_told_apart(seeds: int, items: int, chance: float) -> None:
+    draws = 2000
+    u = rng(21, seeds, items).random((draws, seeds, items))
+    bounds = crossed_bounds((u < chance).astype(float) - (u > 1 - chance))
+    p = np.where(bounds.mean == 0, 1.0, 2 * stats.t.sf(np.abs(bounds.mean) / bounds.se, bounds.df))
+    assert (p < 1e-3).mean() <= stats.binom.ppf(0.999, draws, 1e-3) / draws
+    assert (p < 0.05).mean() <= stats.binom.ppf(0.999, draws, 0.05) / draws
+    real = crossed_bounds((u < 10 * chance).astype(float) - (u > 1 - chance))  # and what differs is
+    assert (real.low > 0).mean() > 0.5
+
+
+def test_a_level_without_any_answer_is_the_binomial_test() -> None:
+    for n, c in ((43, 0.0), (20, 1.0)):
+        found = items_interval(np.full((3, n), c), limits=(0.0, 1.0))
+        test = stats.binomtest(int(n * c), n)
+        wanted = test.proportion_ci(0.95, method="exact")
+        assert (found.mean, found.low, found.high) == pytest.approx((c, wanted.low, wanted.high))
+        assert (found.n, found.method) == (n, "exact binomial over items (all equal)")
+        edge = wanted.high if c == 0 else wanted.low
+        assert found.pvalue(edge) == pytest.approx(0.05)
+        assert found.pvalue(c) == 1.0
+        assert found.pvalue(-0.1) == found.pvalue(1.1) == 0.0
+    assert items_interval(np.zeros((3, 43)), limits=(0.0, 1.0)).high == pytest.approx(0.0822, abs=1e-4)
+    assert exact_interval(0.0, 43, (0.0, 1.0)).pvalue(0.052) == pytest.approx(2 * 0.948**43)
+
+
+def test_equal_differences_are_no_proof_of_equality() -> None:
+    none, gap = (items_interval(np.full((3, 8), c), limits=(-1.0, 1.0)) for c in (0.0, 1.0))
+    share = 1 - 0.025 ** (1 / 8)
+    assert (none.low, none.high) == pytest.approx((-share, share))
+    assert (gap.low, gap.high) == pytest.approx((1 - 2 * share, 1.0))
+    assert (none.pvalue(), gap.pvalue()) == pytest.approx((1.0, float(mcnemar(8, 0))))
+    spread = np.tile([0.0, 1.0], (3, 4))
+    assert items_interval(spread, limits=(-1.0, 1.0)) == items_interval(spread) == crossed_interval(spread)
+    nested = np.where(np.eye(3, dtype=bool).repeat(4, axis=1), 0.0, np.nan)
+    assert items_interval(nested, False, (0.0, 1.0)).high == pytest.approx(1 - 0.025 ** (1 / 12))
+    assert items_interval(nested, False).method == "t over seed means (items nested)"
 
 
 def test_nested_items_in_a_crossed_matrix_are_sent_elsewhere() -> None:

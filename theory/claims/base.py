@@ -96,7 +96,10 @@ class Absent:
 
 @dataclass(frozen=True)
 class Measured:
-    """A part's effect per paired seed; `matrix` [seeds, items] if all rows were items; what was missing."""
+    """A part's effect per paired seed; `matrix` [seeds, items] if all rows were items; what was missing.
+
+    `limits` are the least and most that an item's effect can be where every cell holds shares (0 to 1).
+    """
 
     seeds: NDArray[np.int64]
     effects: Array
@@ -104,6 +107,7 @@ class Measured:
     shared_items: bool = False
     missing: tuple[str, ...] = ()
     unpaired: int = 0
+    limits: tuple[float, float] | None = None
 
 
 class Evidence(Protocol):

@@ -48,7 +48,8 @@ class Contrast:
         for weight, one in zip(weights, series, strict=True):
             effects += weight * one.values[np.searchsorted(one.seeds, seeds)]
         matrix, shared = _item_matrix(weights, series, seeds)
-        return Measured(seeds, effects, matrix, shared, unpaired=_unpaired(series, seeds))
+        limits = sum(w for w in weights if w < 0), sum(w for w in weights if w > 0)
+        return Measured(seeds, effects, matrix, shared, unpaired=_unpaired(series, seeds), limits=limits)
 
 
 def level(cell: Cell) -> Contrast:

@@ -19,16 +19,16 @@ from theory.files import write_whole
 from theory.intervals import (
     Interval,
     bootstrap_bounds,
-    crossed_interval,
     holm,
+    items_interval,
     minimum_detectable_effect,
-    nested_interval,
     t_interval,
 )
 from theory.table import Table
 
 Outcome = Literal["supported", "opposed", "open", "missing", "too few seeds", "not asked", "reported"]
 Answer = Literal["reproduced", "contradicted", "inconclusive", "missing"]
+SHARES = ("points", "share")  # units of what lies between 0 and 1
 NOWHERE = "-"  # laboratory and run of a claim for which nobody wrote rows
 WITHOUT_ROWS: Mapping[Role, Outcome] = {
     "decides": "missing",
@@ -176,10 +176,10 @@ def _examine(part: Part, measured: Measured, bootstrap: Interval | None, evidenc
     reported = part.role == "reported"
     if bootstrap is None:
         few = f"{n} paired {'seed' if n == 1 else 'seeds'}, {MIN_SEEDS} are needed"
-        interval = _scaled(_interval(measured), part.scale) if n else None
+        interval = _scaled(_interval(measured, part.unit), part.scale) if n else None
         note = "; ".join(filter(None, (few, unpaired)))
         return PartVerdict(part, "reported" if reported else "too few seeds", n, interval, note=note)
-    interval, number = _interval(measured), part.published
+    interval, number = _interval(measured, part.unit), part.published
     scaled, narrow = _scaled(interval, part.scale), cramped(part, measured, evidence)
     return PartVerdict(
         part,
@@ -268,12 +268,10 @@ def _no_rows(filters: Sequence[str]) -> str:
     return f"no rows with {filters[0]}" + (f" (and {more} more such filters)" if more else "")
 
 
-def _interval(measured: Measured) -> Interval:
+def _interval(measured: Measured, unit: str) -> Interval:
     if measured.matrix is None:
         return t_interval(measured.effects)
-    if measured.shared_items:
-        return crossed_interval(measured.matrix)
-    return nested_interval([row[np.isfinite(row)] for row in measured.matrix])
+    return items_interval(measured.matrix, measured.shared_items, measured.limits if unit in SHARES else None)
 
 
 def _scaled(interval: Interval, scale: float) -> Interval:
