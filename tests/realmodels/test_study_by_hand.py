@@ -206,9 +206,12 @@ def test_the_interval_of_a_shared_split_is_the_two_way_analysis_of_variance(orde
     within = s * ((of_item - mean) ** 2).sum() / (n - 1)
     noise = (rest**2).sum() / ((s - 1) * (n - 1))
     assert within > noise  # no part of the variance is below zero
-    variance = (between + within - noise) / (s * n)
+    whole = (between + within - noise) / (s * n)
+    variance = max(
+        whole, between / (s * n), within / (s * n)
+    )  # never below what seeds alone or items alone give
     parts = (between**2 / (s - 1) + within**2 / (n - 1) + noise**2 / ((s - 1) * (n - 1))) / (s * n) ** 2
-    df = max(variance**2 / parts, min(s, n) - 1)
+    df = max(whole**2 / parts, min(s, n) - 1)
     half = stats.t.ppf(0.975, df) * math.sqrt(variance)
     shown = {one.title: one.data for one in gap_sections(order, bundles[0].facts, bundles)}
     line = next(one for one in shown["known minus unknown"] if one["stratum"] == "all test facts (raw)" and
