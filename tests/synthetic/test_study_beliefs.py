@@ -8,7 +8,8 @@ from tinylab import SEEDS, check_names, tiny
 
 from synthetic import belief_exams, free_statements, long_form, text_sets
 from synthetic.biographies import true_claims
-from synthetic.long_form import tuning
+from synthetic.long_form import Written, tuning
+from synthetic.preference import PAIRS, log_likelihood, pairs, preferred
 from synthetic.setup import DEFAULT, Shape
 from synthetic.split import split
 from synthetic.studies import beliefs
@@ -251,6 +252,25 @@ def test_the_prompt_with_texts_shows_gold_about_subjects_of_no_other_use(desk, m
     assert words.count("about") == 2
     assert words.count(" is ") == 6
     assert "</s>" not in words
+
+
+def test_preference_moves_towards_the_better_believed_text_for_as_long_as_it_was_told(desk, found):
+    """Whether it does, and by how many tokens, is worked out here from the pairs themselves."""
+    sides = [desk.script.sequences(texts.keep(texts.relation >= 0)) for texts in pairs(found)]
+    start = Written(desk.stamp, desk.base.weights, 0)
+
+    def margin(weights):
+        with torch.inference_mode():
+            high, low = (log_likelihood(weights, desk.base.spec, w, np.array(heads)) for w, heads in sides)
+        return float((high - low).mean())
+
+    lengths = sorted(len(high) + len(low) for high, low in zip(*(w for w, _ in sides), strict=True))
+    budget = int(2.5 * sum(lengths))
+    tuned = preferred(desk, found, start, budget)
+    assert margin(tuned.weights) > margin(start.weights) + 0.1
+    assert budget <= tuned.tokens < budget + sum(lengths[-PAIRS:])
+    assert tuned.stamp.step >= 3
+    assert (tuned.stamp.arm, tuned.stamp.trained_on) == ("dpo", "pairs:belief")
 
 
 def test_tuning_is_gentler_than_on_questions(desk):
