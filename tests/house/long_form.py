@@ -10,7 +10,9 @@ from synthetic.tables import CONTRASTS
 from tests.house.requirements import ROOT
 
 RESULTS = ROOT / "synthetic" / "results"
-PROMPTS = ("own", "few:1", "few:4", "few:8", "few-wrong:4", "few-unrelated:4", "cot", "few-cot:2")
+FEW = ("few:1", "few:4", "few:8", "few-wrong:4", "few-unrelated:4", "few-taught:4")
+PROMPTS = ("own", *FEW, "cot", "few-cot:2")
+TUNINGS = {"default": RESULTS, "gentle": RESULTS / "gentle"}
 LABELS = ("16", "64", "256", "1024")
 SIGNALS = ("statement", "token", "question", "consistency", "verification", "probe")
 
@@ -27,13 +29,13 @@ def _said(row: dict[str, str] | None, scale: float = 100.0, places: int = 1) -> 
     if row is None:
         return ""
     mean, *limits = (
-        f"{scale * float(row[name]):.{places}f}" for name in ("mean", "low", "high") if row[name]
+        f"{scale * float(row[name]):z.{places}f}" for name in ("mean", "low", "high") if row[name]
     )
     return f"{mean} [{', '.join(limits)}]" if limits else mean
 
 
 def _mean(row: dict[str, str] | None, scale: float = 100.0, places: int = 1) -> str:
-    return "" if row is None else f"{scale * float(row['mean']):.{places}f}"
+    return "" if row is None else f"{scale * float(row['mean']):z.{places}f}"
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -178,25 +180,10 @@ def free() -> str:
 
 
 def edges() -> str:
-    found = _rows("edges")
-
-    def cells(prompt: str) -> list[str]:
-        def get(metric: str) -> dict[str, str]:
-            return found["across", prompt, metric]
-
-        return [
-            f"`{prompt}`",
-            _said(get("edge_gap")),
-            _said(get("edge_gap_prompted")),
-            _said(get("edge_gap_merged")),
-            _said(get("edge_gap_thinned")),
-            _said(get("edge_gap_off_k1")),
-            _said(get("edge_gap_off_k2")),
-            f"{_mean(get('edge_gap_widened'))} ({_mean(get('edge_gap_widens'))})",
-        ]
-
+    """By how hard the network was tuned, and by prompt."""
     return _table(
         (
+            "tuning",
             "prompt",
             "gap alone",
             "counted with the prompt",
@@ -206,8 +193,23 @@ def edges() -> str:
             "counted less K2",
             "widened, % of seeds (K2's chance)",
         ),
-        map(cells, PROMPTS),
+        (
+            (tuned, f"`{prompt}`", *_edges(found, prompt))
+            for tuned, folder in TUNINGS.items()
+            for found in [_rows("edges", folder)]
+            for prompt in PROMPTS
+            if ("across", prompt, "edge_gap") in found
+        ),
     )
+
+
+def _edges(found: dict[tuple[str, ...], dict[str, str]], prompt: str) -> list[str]:
+    names = ("gap", "gap_prompted", "gap_merged", "gap_thinned", "gap_off_k1", "gap_off_k2")
+    widened, widens = (_mean(found["across", prompt, f"edge_gap_{name}"]) for name in ("widened", "widens"))
+    return [
+        *(_said(found["across", prompt, f"edge_{name}"]) for name in names),
+        f"{widened} ({widens})",
+    ]
 
 
 TABLES = {f"synthetic/results/{make.__name__}": make for make in (contrasts, sets, signals, free, edges)}

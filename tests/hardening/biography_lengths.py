@@ -1,0 +1,51 @@
+"""How many claims the biographies have that the laboratory's network reads before it is tuned.
+
+    python tests/hardening/biography_lengths.py [--profile full] [--seeds 120]
+
+A line a seed: biographies, those with 1, 2, ... claims, claims on average, and how many are about several subjects.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthetic.base import vocabulary_of
+from synthetic.documents import write_documents
+from synthetic.setup import Setup, setup_for
+from theory.world import make_world
+
+Ints = NDArray[np.int64]
+
+
+def lengths(setup: Setup, seed: int) -> tuple[Ints, int]:
+    """Of each biography in the text of this seed its claims; and the number of those about several subjects."""
+    world = make_world(setup.world, seed)
+    vocabulary = vocabulary_of(setup, world)
+    told = write_documents(world, setup.text, vocabulary, seed)
+    head, end = (vocabulary.ids[word] for word in (setup.text.biography_head.split()[0], setup.text.end))
+    heads, ends = (np.add.reduceat(told.tokens == word, told.offsets[:-1]) for word in (head, end))
+    about = told.tokens[told.offsets[:-1] + 1] == head  # behind the begin
+    return ends[about], int((heads[about] > 1).sum())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--profile", default="full")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[120])
+    asked = parser.parse_args(arguments)
+    for seed in asked.seeds:
+        claims, several = lengths(setup_for(asked.profile), seed)
+        said = ", ".join(f"{count:,} with {k}" for k, count in enumerate(np.bincount(claims)[1:].tolist(), 1))
+        print(
+            f"{len(claims):,} biographies: {said}; {claims.mean():.2f} claims each; {several} of several subjects"
+        )
+
+
+if __name__ == "__main__":
+    main()
