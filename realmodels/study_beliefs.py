@@ -165,7 +165,7 @@ def plan(order: Order) -> str:
             f"{sets} sets x {seeds} seeds: {', '.join(settings.sets)}",
             f"at most {texts:,} texts to write ({written:,} tokens)",
             f"at most {read:,} tokens to train on, about {prompts + believed:,} to read before texts and in claims",
-            "a written token is counted as a read one, which holds where many texts are written side by side",
+            "a written token is counted as a read one, as where free memory lets many texts be written side by side",
             *costs(
                 replace(order, workers=1),  # seeds are done one after another
                 card,
