@@ -15,7 +15,7 @@ from theory.claims.estimators import difference
 from theory.claims.evidence import StudyRows, split_studies
 from theory.claims.validity import NO_COPYING, NO_GUESSING, NOT_GUESSABLE, SAME_SUPPORT
 from theory.errors import TheoryError
-from theory.intervals import CROSSED, EXACT, Interval, items_interval, t_interval
+from theory.intervals import CROSSED, EXACT, ROUNDING, Interval, items_interval, t_interval
 
 if TYPE_CHECKING:
     from realmodels.study_facts import Facts
@@ -107,13 +107,18 @@ def gap_table(rows: StudyRows, high: str, low: str, few: str) -> list[dict[str, 
 
 
 def interval_of(measured: Any) -> Interval:
-    """Of shares: over seeds and items where the rows are items, else over seeds."""
+    """Of shares: over seeds and items where the rows are items, else over seeds; infinite if seeds all agree."""
     if measured.matrix is not None:
         try:
             return items_interval(measured.matrix, measured.shared_items, measured.limits)
         except TheoryError:  # no item under two seeds
             pass
-    return t_interval(measured.effects)
+    effects = measured.effects
+    if (
+        len(effects) > 1 and np.ptp(effects) <= ROUNDING
+    ):  # counts of items that are not told: agreeing is no certainty
+        return t_interval(effects[:1])
+    return t_interval(effects)
 
 
 def _level(series: Any, measured: Any, interval: Interval) -> float:

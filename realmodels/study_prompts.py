@@ -228,10 +228,7 @@ def sections(order: Order, facts: Facts, bundles: Sequence[Bundle]) -> list[Sect
     rows, bundles = _studies(order)["prompts"], counting(bundles)
     found = [arm_section(bundles), prompt_section(rows)]
     strata = gap_table(rows, *CONTRAST, few=FEW)
-    lines = [
-        [one["stratum"], one["stop"], f"{one['items']:.0f}", f"{one['gap']:+.1f} {_ends(one['interval'])}"]
-        for one in strata
-    ]
+    lines = [[one["stratum"], one["stop"], f"{one['items']:.0f}", _told(one)] for one in strata]
     text = table(["test facts", "stop", "items", "known minus unknown"], lines)
     return [*found, Section("The zero-shot gap taken apart", f"In points.\n\n{text}", strata)]
 
@@ -285,7 +282,7 @@ def _gap(rows: StudyRows, cells: Sequence[Cell], stratum: str) -> dict[str, Any]
 
 
 def _told(found: Mapping[str, Any] | None) -> str:
-    return f"{found['gap']:+.1f} {_ends(found['interval'])}" if found else ""
+    return f"{found['gap']:+.1f} {_ends(found['interval'])}".rstrip() if found else ""
 
 
 def _graded(bundle: Bundle, papers: Sequence[Paper]) -> Paper:
@@ -321,8 +318,8 @@ def _shown(value: float | None) -> str:
 
 
 def _ends(interval: Sequence[float | None]) -> str:
-    low, high = ("" if x is None else f"{x:.1f}" for x in interval)
-    return f"[{low}, {high}]"
+    low, high = interval
+    return "" if low is None or high is None else f"[{low:.1f}, {high:.1f}]"
 
 
 KIND = Kind("prompts", ("prompts",), names, records, sections, adapt=adapt)

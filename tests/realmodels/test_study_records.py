@@ -155,6 +155,10 @@ def test_intervals_are_over_seeds_and_items_where_rows_are_items():
     assert interval_of(items_).method != interval_of(alone).method
     nested = Measured(seeds, matrix.mean(axis=1), np.where(np.eye(3, 40, dtype=bool), matrix, np.nan), True)
     assert np.isfinite(interval_of(nested).mean)  # no item under two seeds: over seeds alone
+    agreed = interval_of(Measured(seeds, np.full(3, 1 / 48)))  # counts of unknown items, the same three times
+    assert (agreed.mean, agreed.low, agreed.high) == (1 / 48, -np.inf, np.inf)
+    silent = interval_of(Measured(seeds, np.zeros(3), np.zeros((3, 43)), True, limits=(0.0, 1.0)))
+    assert (silent.low, silent.high) == pytest.approx((0.0, 0.0822), abs=1e-4)
 
 
 def board_of(tmp_path, gaps, study="validity", pair=("known", "unknown"), seeds=(10, 11, 12)):
