@@ -232,7 +232,13 @@ def _detectable(spread: Interval, d: Array, level: float) -> float:
     """In data without any difference nothing says how large one would have to be: nan."""
     if not d.any():
         return math.nan
-    return float(minimum_detectable_effect(spread.sd, spread.n, 1 - level)) if spread.n > 1 else math.inf
+    if spread.n < 2:
+        return math.inf
+    units = (
+        spread.n if math.isnan(spread.df) else spread.df + 1
+    )  # of crossed data neither seeds nor items alone
+    sd = spread.sd / math.sqrt(spread.n) * math.sqrt(units)
+    return float(minimum_detectable_effect(sd, units, 1 - level))
 
 
 def _discordant(d: Array) -> Discordant:
