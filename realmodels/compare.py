@@ -234,9 +234,8 @@ def _detectable(spread: Interval, d: Array, level: float) -> float:
         return math.nan
     if spread.n < 2:
         return math.inf
-    units = (
-        spread.n if math.isnan(spread.df) else spread.df + 1
-    )  # of crossed data neither seeds nor items alone
+    # what crossed data hold is counted by neither seeds nor items alone
+    units = spread.n if math.isnan(spread.df) else spread.df + 1
     sd = spread.sd / math.sqrt(spread.n) * math.sqrt(units)
     return float(minimum_detectable_effect(sd, units, 1 - level))
 
