@@ -1,4 +1,4 @@
-"""The scoreboard as a forest: every claim's leading effect with its interval in every laboratory, and the paper's."""
+"""The scoreboard as a forest: what settled every claim, with its interval in every laboratory, and the paper's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from figures.drawing import items_behind
 from figures.runs import Runs
 from figures.sheets import below, columns_of, head, kept, signs, stroke
 from figures.style import INK, QUIET, TEXT_WIDTH, canvas, house, lane
-from figures.words import counted, seeds_said, shortened
+from figures.words import counted, over, seeds_said, settling, shortened
 from theory.claims import PartVerdict, Verdict
 
 ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
@@ -47,7 +47,8 @@ def forest(runs: Runs, folder: Path) -> list[Path]:
                     0.5, list(own).index(claim), "no laboratory has rows", ha="center", va="center",
                     fontsize=6.5, color=QUIET, transform=panel.get_yaxis_transform(),
                 )  # fmt: skip
-        head(figure, "Claims and verdicts: an effect that decides each, with its 95% interval over seeds")
+        seen = over(part.interval for _, part in shown if part.interval is not None)
+        head(figure, f"Claims and verdicts: the effect that settled each, with its 95% interval {seen}")
         told = f"{seeds_said(part.seeds for _, part in shown)}, {_items(runs, shown)}"
         if unasked := [verdict.claim.id for verdict in silent if verdict not in asked]:
             told += f"\nnobody has run the studies of {', '.join(unasked)}"
@@ -56,10 +57,9 @@ def forest(runs: Runs, folder: Path) -> list[Path]:
 
 
 def _leading(verdict: Verdict) -> PartVerdict | None:
-    """The part that opposes a claim which is contradicted, else its first deciding one."""
-    drawable = [part for part in verdict.parts if part.part.role == "decides" and _has_interval(part)]
-    opposed = [part for part in drawable if part.outcome == "opposed"]
-    return next(iter(opposed + drawable), None)
+    """The part that the scoreboard's tables show; None where that has no interval, or rows are missing."""
+    part = settling(verdict)
+    return part if part is not None and _has_interval(part) else None
 
 
 def _has_interval(part: PartVerdict) -> bool:
@@ -150,7 +150,8 @@ def _legend(figure: Any, labs: Sequence[str], seeds: str) -> None:
     entries = [stroke(*lane(i), lab) for i, lab in enumerate(labs)]
     entries += signs("reproduced", "inconclusive", "contradicted", paper=True)
     words = (
-        "a mark stands at the claim's first deciding effect, or at the one that opposes it; its kind is the verdict\n"
+        "a mark stands at the first effect that the verdict follows from, as in the scoreboard; "
+        "its kind is the verdict\n"
         "on all parts together; upright bars: the null that the effect is held against; arrows: the interval goes on\n"
         + seeds
     )

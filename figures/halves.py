@@ -51,7 +51,7 @@ def trajectories(runs: Runs, rows: StudyRows) -> Drawn | None:
     for axes in (left, right):
         axes.set_xlabel("share of the fine-tuning")
         axes.set_xlim(-0.02, 1.03)
-    head(figure, runs.title("A1", rows, "Tuning on halves by exposure"))
+    head(figure, runs.title("A1", rows, "Tuning on the best and on the lesser known half"))
     cells = [Cell("accuracy", name, split="dev") for name in curves]
     counted = {"facts (curves: for choosing the early stop)": cells, "test facts": gap().cells}
     told = about(runs, rows, "paired within seed", of=counted, claims=["A1", "A2", "A7"])

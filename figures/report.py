@@ -15,7 +15,7 @@ from figures.everything import sort
 from figures.html import Markup, filled, joined, table, tag
 from figures.panel import constants, predict
 from figures.provenance import Source, sources
-from figures.report_claims import chip, claims_of, labs_of
+from figures.report_claims import chip, claims_of, intervals_over, labs_of
 from figures.report_pictures import Picture, draw
 from figures.runs import Runs, read_runs
 from theory.claims.scoreboard import Answer
@@ -60,6 +60,7 @@ def page(
         "options_paper": _options([(x, x) for x in dict.fromkeys(c.paper.short for c in claims_of(runs))]),
         "options_lab": _options([(lab, lab) for lab in labs_of(runs)]),
         "scoreboard": report_claims.scoreboard(runs),
+        "over": intervals_over(runs),
         "forest": lone["forest"],
         "claims": report_claims.articles(runs, pictures, origins),
         "theorems": report_theorems.articles(checks, pictures),
@@ -86,8 +87,8 @@ def _summary(runs: Runs, origins: Sequence[Source], checks: dict[str, CheckResul
         f"{len(claims)} claims of {len({c.paper.short for c in claims})} sources were put to "
         f"{_several(len(labs), 'laboratory', 'laboratories')}; {asked} of them have rows in at least one. "
         f"Behind them stand {len(runs.table):,} records from {_several(len(origins), 'file', 'files')} "
-        f"and {_several(len(set(seeds.tolist())), 'seed', 'seeds')}. A verdict follows from an interval over "
-        "seeds and a rule that was written down before; “no rows” means that nobody has asked yet."
+        f"and {_several(len(set(seeds.tolist())), 'seed', 'seeds')}. A verdict follows from an interval "
+        f"{intervals_over(runs)} and a rule that was written down before; “no rows” means that nobody has asked yet."
     )
     head = ("Laboratory", *(chip(answer) for answer in ANSWERS))
     by_lab = Counter[tuple[str, str]]((verdict.lab, verdict.answer) for verdict in runs.board.verdicts)

@@ -9,7 +9,7 @@ from figures.html import Markup, identifier, joined, table, tag
 from figures.provenance import Source
 from figures.report_pictures import Picture, shown
 from figures.runs import Runs
-from figures.words import minus, numbers, settling
+from figures.words import minus, numbers, over, settling
 from theory.claims import Claim, PartVerdict, Verdict
 from theory.claims.base import MARKS
 
@@ -38,7 +38,8 @@ def scoreboard(runs: Runs) -> Markup:
     head = [tag("th", "Claim", scope="col"), tag("th", "The paper", scope="col")]
     head += [tag("th", lab, scope="col", data_lab=lab) for lab in labs]
     body = [_line(claim, labs, _verdicts(runs, claim)) for claim in claims_of(runs)]
-    caption = "Claims by laboratory: verdict, and the effect that settled it with its 95% interval over seeds"
+    what = "verdict, and the effect that settled it with its 95% interval"
+    caption = f"Claims by laboratory: {what} {intervals_over(runs)}"
     inner = tag(
         "table",
         tag("caption", caption),
@@ -52,6 +53,12 @@ def scoreboard(runs: Runs) -> Markup:
 def articles(runs: Runs, pictures: Sequence[Picture], origins: Sequence[Source]) -> Markup:
     """Every claim on its own."""
     return joined(_article(claim, _verdicts(runs, claim), pictures, origins) for claim in claims_of(runs))
+
+
+def intervals_over(runs: Runs) -> str:
+    """What the intervals of the scoreboard go over."""
+    parts = (part for verdict in runs.board.verdicts if (part := settling(verdict)) is not None)
+    return over(part.interval for part in parts if part.interval is not None)
 
 
 def _line(claim: Claim, labs: Sequence[str], verdicts: Sequence[Verdict]) -> Markup:
@@ -78,7 +85,9 @@ def _cell(verdict: Verdict, several: bool) -> Markup:
     found = None if part is None or part.interval is None else part.interval
     effect = None if found is None else tag("span", numbers(found), " ", part.part.unit, class_="effect")  # type: ignore[union-attr]
     run = tag("span", verdict.run, class_="quiet") if several else None
-    return tag("div", chip(verdict.answer), effect, run, class_="verdict", data_answer=verdict.answer)
+    full = part.cramped.partition(":")[0] if part is not None else ""  # at the floor, or at the ceiling
+    room = tag("span", f"({full})", class_="quiet") if full else None
+    return tag("div", chip(verdict.answer), room, effect, run, class_="verdict", data_answer=verdict.answer)
 
 
 def _verdicts(runs: Runs, claim: Claim) -> list[Verdict]:

@@ -29,7 +29,7 @@ def waterfall(runs: Runs, rows: StudyRows) -> Drawn | None:
     own = runs.table.take(runs.table.mask(lab=rows.lab, run=rows.run, study=rows.study))
     # matched in relation alone, as is usual: the gap that others report
     loose = own.mask(trained_on="known:by-relation").any()
-    kind, matched = (":by-relation", "relation alone") if loose else ("", "relation and answer")
+    kind, matched = (":by-relation", "sets matched in relation alone") if loose else ("", "")
     slices = decompose(own, high=f"known{kind}", low=f"unknown{kind}")
     found = {one.name: one.interval for one in slices if one.interval is not None}
     if len(found) < len(NAMES):
@@ -68,8 +68,6 @@ def waterfall(runs: Runs, rows: StudyRows) -> Drawn | None:
         for on in ("known", "unknown")
         for one in ("all", *STRATA)
     ]
-    told = about(
-        runs, rows, f"sets matched in {matched}", "end of tuning", of={"test facts": cells}, claims=CLAIMS
-    )
+    told = about(runs, rows, matched, "end of tuning", of={"test facts": cells}, claims=CLAIMS)
     note(figure, told)
     return figure, table

@@ -7,9 +7,14 @@ import re
 from collections.abc import Iterable
 
 from theory.claims import PartVerdict, Verdict
-from theory.intervals import Interval
+from theory.intervals import CROSSED, EXACT, ONE_SEED, Interval
 
 OUTCOMES = {"contradicted": "opposed", "inconclusive": "open"}  # of the parts that a verdict follows from
+OVER = {
+    CROSSED: "over seeds crossed with items",
+    ONE_SEED: "over the items of one seed",
+    EXACT: "over items alone",
+}
 SAID = {"reproduced": "reproduced by", "contradicted": "contradicted by", "inconclusive": "inconclusive:"}
 
 
@@ -46,6 +51,12 @@ def numbers(found: Interval) -> str:
     digits = 1 if max(abs(found.mean), found.high - found.low) >= 2 else 2
     mean, low, high = (minus(f"{x:.{digits}f}") for x in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"
+
+
+def over(found: Iterable[Interval]) -> str:
+    """What these intervals go over: seeds, or items too where records hold each item."""
+    kinds = {OVER.get(one.method, "over seeds") for one in found} or {"over seeds"}
+    return " or ".join(kind for kind in ("over seeds", *OVER.values()) if kind in kinds)
 
 
 def minus(text: str) -> str:

@@ -28,7 +28,7 @@
   const words = element("desc", { id: "map-words" }, svg, "");
   const tiles = [];
   for (let i = 0; i < COLUMNS; i++) for (let j = 0; j < ROWS; j++) {
-    const share = i / (COLUMNS - 1), sigma = (MOST * (j + 0.5)) / ROWS, wide = WIDTH / COLUMNS;
+    const share = (i + 0.5) / COLUMNS, sigma = (MOST * (j + 0.5)) / ROWS, wide = WIDTH / COLUMNS;
     const box = { x: LEFT + i * wide, y: y(sigma + MOST / ROWS / 2), width: wide + 0.5, height: HEIGHT / ROWS + 0.5 };
     tiles.push({ share, sigma, rect: element("rect", box, svg) });
   }
@@ -82,7 +82,7 @@
     steps.setAttribute("aria-valuetext", `${setting.steps} steps`);
     steps.dataset.value = setting.steps;
     q.setAttribute("aria-valuetext", percent(setting.q));
-    dot.setAttribute("cx", LEFT + (WIDTH / COLUMNS) * (0.5 + setting.q * (COLUMNS - 1)));
+    dot.setAttribute("cx", x(setting.q));
     dot.setAttribute("cy", y(setting.salience));
     const change = 100 * (found.accuracy - found.before);
     const side = setting.q > found.critical ? "above" : "below";

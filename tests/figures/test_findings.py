@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from figures.mixes import categories, fitting, shares
 from figures.runs import GRID, read_runs
 from figures.style import KINDS
 from figures.validity import waterfall
+from figures.words import over
 from theory.claims import CLAIMS, evaluate
 from theory.claims.decompose import STRATA
+from theory.intervals import t_interval
 from theory.records import Record, RecordWriter
 
 SEEDS = (100, 101, 102, 103)
@@ -193,17 +196,77 @@ def test_the_bars_of_the_waterfall_add_up(runs, tmp_path):
 
 def test_the_forest_shows_what_the_claims_say(runs, tmp_path):
     rows = {row["claim"]: row for row in table(forest(runs, tmp_path), "forest")}
-    for verdict in evaluate(runs.table).verdicts:
-        deciding = [p for p in verdict.parts if p.part.role == "decides" and p.interval is not None]
+    board = evaluate(runs.table)
+    cells = {line[2:].split()[0]: line.split(" | ")[2] for line in board.to_markdown().splitlines()[2:]}
+    for verdict in board.verdicts:
         row = rows[verdict.claim.id]  # every claim has one
-        if not deciding:
+        if verdict.answer == "missing":
             assert (row["mean"], row["verdict"]) == ("", "missing")
             continue
-        part = next((p for p in deciding if p.outcome == "opposed"), deciding[0])
-        assert (row["verdict"], row["part"]) == (verdict.answer, part.part.name)
+        assert shown_as(cells[verdict.claim.id], row), verdict.claim.id
+        (part,) = (one for one in verdict.parts if one.part.name == row["part"])
         assert float(row["mean"]) == pytest.approx(part.interval.mean)
         assert (row["paper_low"] == "") == (part.part.published is None)
     assert {"A1", "C1", "V1"} <= set(rows)
+
+
+def shown_as(cell, row):
+    """Whether the scoreboard's cell says the verdict and the effect of that row of the forest."""
+    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+    digits = 1 if max(abs(mean), high - low) >= 2 else 2
+    effect = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] {row['unit']}"
+    return cell.strip("* |").startswith(row["verdict"]) and cell.rstrip(" |").endswith(effect)
+
+
+def test_the_forest_in_the_gallery_shows_what_the_committed_scoreboard_does():
+    root = Path(__file__).resolve().parents[2]
+    board = (root / "synthetic" / "results" / "scoreboard.md").read_text(encoding="utf-8").splitlines()
+    labs = [lab.strip() for lab in board[0].strip("|").split("|")[2:]]
+    cells = {}
+    for line in board[2:]:
+        claim, _, *told = (cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|"))
+        cells |= {(claim.split()[0], lab): cell for lab, cell in zip(labs, told, strict=True) if cell}
+    with open(root / "figures" / "gallery" / "forest.csv", encoding="utf-8") as file:
+        rows = {(row["claim"], row["lab"]): row for row in csv.DictReader(file) if row["mean"]}
+    assert set(rows) == set(cells)  # what is missing at a rung has no mark there
+    assert [key for key, row in rows.items() if not shown_as(cells[key], row)] == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        ((), "over seeds"),
+        (("t", "t over seeds (one item)"), "over seeds"),
+        (("crossed seeds x items",), "over seeds crossed with items"),
+        (("crossed seeds x items", "t"), "over seeds or over seeds crossed with items"),
+        (("items of one seed (seeds not covered)",), "over the items of one seed"),
+    ],
+)
+def test_intervals_are_said_to_go_over_what_they_do(methods, words):
+    found = t_interval(np.array([1.0, 2.0, 3.0]))
+    assert over(replace(found, method=method) for method in methods) == words
+
+
+def test_pictures_say_of_the_sets_what_the_records_do(runs, tmp_path, catch):
+    def words():
+        (one,) = catch(lambda: waterfall(read_runs([tmp_path / "runs"]), tmp_path))
+        return one.figure._supxlabel.get_text()
+
+    assert "matched" not in words()
+    loose = [
+        replace(one, trained_on=f"{one.trained_on}:by-relation", run="r1")
+        for seed in SEEDS
+        for one in validity(seed)
+    ]
+    written(tmp_path / "runs" / "validity-2", loose)
+    assert "sets matched in relation alone" in words()
+    drawn = catch(lambda: trajectories(read_runs([equal_halves(tmp_path)]), tmp_path))
+    said = drawn[0].figure._suptitle.get_text()
+    assert said == "Tuning on the best and on the lesser known half (A1: inconclusive)"
+
+
+def equal_halves(folder):
+    return written(folder / "equal", (r for seed in SEEDS for r in salience(seed, 0.0)))
 
 
 @pytest.mark.parametrize(

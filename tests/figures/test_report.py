@@ -3,11 +3,13 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import pytest
 
 from figures import report
@@ -19,12 +21,14 @@ from figures.html import Markup, filled, identifier, joined, prose, table, tag
 from figures.panel import constants, predict
 from figures.provenance import sources
 from figures.report import page
+from figures.report_claims import scoreboard
 from figures.report_pictures import Picture, belonging, draw, shown
 from figures.report_theorems import check, read_checks
-from figures.runs import read_runs
+from figures.runs import Runs, read_runs
 from figures.words import minus, numbers, settling
 from theory.checks import check_all, write_json
 from theory.claims import CLAIMS
+from theory.intervals import CROSSED, t_interval
 from theory.measurements.ideal import exact, spread
 from theory.predict import phase_diagram
 from theory.records import Record, RecordWriter
@@ -203,6 +207,38 @@ def test_a_claim_shows_effect_interval_seeds_and_the_papers_number(read, runs):
     assert part.part.published.where in table_["text"]
     cells = [one for one in read.all("div", data_answer="reproduced") if one["class"] == "verdict"]
     assert any(numbers(settling(verdict).interval) in one["text"] for one in cells)
+
+
+def judged_by(runs, **changes):
+    """The same runs, had the intervals or the parts of their claims been others."""
+    verdicts = tuple(
+        replace(verdict, parts=tuple(replace(part, **changes) for part in verdict.parts))
+        for verdict in runs.board.verdicts
+    )
+    found = Runs(runs.table)
+    vars(found)["board"] = replace(runs.board, verdicts=verdicts)
+    return found
+
+
+def test_a_cell_says_where_there_is_no_room_for_an_effect(runs, read):
+    full = judged_by(runs, cramped="at the floor: at most 1.0% accuracy")
+    cells = [one for one in Reader(scoreboard(full)).all("div") if one.get("class") == "verdict"]
+    assert any(
+        re.search(r"reproduced\s*\(at the floor\)", one["text"])
+        for one in cells
+        if one["data-answer"] == "reproduced"
+    )
+    assert not any("at the floor" in one["text"] for one in cells if one["data-answer"] == "missing")
+    assert not any("at the floor" in one["text"] for one in read.all("div"))
+
+
+def test_the_page_says_what_its_intervals_go_over(runs, text, folder, checks):
+    assert "95% interval over seeds<" in text
+    one = replace(t_interval(np.array([1.0, 2.0, 3.0])), method=CROSSED)
+    told = page(judged_by(runs, interval=one), sources([folder]), [], checks)
+    assert "95% interval over seeds crossed with items<" in told
+    assert "from intervals over seeds crossed with items, after Holm" in told
+    assert "an interval over seeds crossed with items and a rule" in told
 
 
 def test_what_others_wrote_cannot_become_part_of_the_page(text, read):

@@ -25,7 +25,7 @@ STATES = {
 }
 # what these say in their titles is what is drawn, not what follows from it
 NEUTRAL = {
-    "forest": "Claims and verdicts: an effect that decides each, with its 95% interval over seeds",
+    "forest": "Claims and verdicts: the effect that settled each, with its 95% interval over seeds",
     "reliability": "How much of what is believed is true",
     "statements": "What is stated freely and wrongly, and what theory foretells of it",
     "window": "Accuracy",
