@@ -304,6 +304,37 @@ def test_the_panel_computes_what_python_does_at_fifty_settings(tab):
         assert one["found"] == pytest.approx(predict(*one["at"]), rel=1e-9, abs=1e-9)
 
 
+DOT = """
+settings => settings.map(setting => {
+  const fields = ["q", "salience"].map(id => document.getElementById(id));
+  fields.forEach((field, i) => { field.value = setting[i]; field.dispatchEvent(new Event("input")); });
+  const texts = [...document.querySelectorAll("#map svg text")];
+  const ticks = texts.filter(t => /^(0|0.25|0.5|0.75|1)$/.test(t.textContent));
+  const at = Object.fromEntries(ticks.filter(t => t.getAttribute("text-anchor") === "middle")
+    .map(t => [t.textContent, Number(t.getAttribute("x"))]));
+  const dot = document.querySelector("#map .dot"), line = document.querySelector("#map .critical");
+  const [x, y] = ["cx", "cy"].map(name => Number(dot.getAttribute(name)));
+  const ends = line.getAttribute("d").slice(1).split("L").map(point => point.split(" ").map(Number));
+  return {
+    at, x, said: document.getElementById("panel-said").textContent,
+    line: ends.reduce((one, two) => Math.abs(one[1] - y) < Math.abs(two[1] - y) ? one : two)[0],
+    tile: [...document.querySelectorAll("#map svg rect")].map(r => [r, Number(r.getAttribute("x"))])
+      .filter(([r, left]) => left <= x && x <= left + Number(r.getAttribute("width"))).length,
+  };
+})
+"""
+
+
+def test_the_dot_of_the_panel_lies_where_the_axis_says_and_on_the_side_that_the_text_says(tab):
+    critical = round(200 * predict(0.5, 2.0, 100).critical) / 200
+    settings = [(q, 2.0) for q in (0, 0.25, 0.5, 0.75, 1, critical - 0.01, critical + 0.01)]
+    for (q, _), one in zip(settings, tab.run(f"({DOT})({json.dumps(settings)})"), strict=True):
+        left, right = one["at"]["0"], one["at"]["1"]
+        assert one["x"] == pytest.approx(left + q * (right - left), abs=0.01)
+        assert ("above the critical" in one["said"]) == (one["x"] > one["line"]), q
+        assert one["tile"] > 0
+
+
 def test_numbers_without_scripts_are_those_with_them(tab, address):
     with_scripts = "[...document.querySelectorAll('[id^=out-]')].map(x => x.textContent)"
     tab.open(address)
