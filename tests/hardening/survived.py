@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,15 +46,20 @@ def keep(trial: Trial, path: Path = KEPT) -> None:
 
 def table(trials: tuple[Trial, ...]) -> str:
     """In Markdown; in bold where not everything survived."""
-    rows = []
-    for one in trials:
-        count = f"{one.survived:,} of {one.tried:,}"
-        cells = (
-            one.kind,
-            one.what,
-            count if one.survived == one.tried else f"**{count}**",
-            one.found,
-            f"`{one.command}`",
-        )
-        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(["| kind | tried | survived | found | command |", "|---|---|---|---|---|", *rows])
+    rows = [(one.kind, one.what, _count(one), one.found, f"`{one.command}`") for one in trials]
+    return _markdown(("kind", "tried", "survived", "found", "command"), rows)
+
+
+def in_short(trials: tuple[Trial, ...]) -> str:
+    """The same without what was found and the commands."""
+    return _markdown(("kind", "tried", "survived"), [(one.kind, one.what, _count(one)) for one in trials])
+
+
+def _count(one: Trial) -> str:
+    count = f"{one.survived:,} of {one.tried:,}"
+    return count if one.survived == one.tried else f"**{count}**"
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *lines])

@@ -1,4 +1,5 @@
-"""The tables of README.md that are made from files, each between its two marks; this writes them anew:
+"""The pages that a person reads, and their tables that are made from files, each between its two marks; this writes
+them anew:
 
     python -m tests.house.page
 
@@ -7,15 +8,22 @@ The table of licences is left as it is unless all that it speaks of is installed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.hardening import survived
-from tests.house import gentle, licences, long_form
+from tests.house import gentle, ladder, licences, long_form
 from tests.house.requirements import ROOT, direct
 from theory.files import write_whole
 
 README = ROOT / "README.md"
+PAGES = (  # in the order in which their commands are pasted
+    README,
+    *(ROOT / room / "README.md" for room in ("theory", "synthetic", "realmodels", "figures")),
+    ROOT / "synthetic" / "results" / "gentle" / "README.md",
+    ROOT / "synthetic" / "results" / "long_form.md",
+    ROOT / "tests" / "hardening" / "README.md",
+)
 END = "<!-- end -->"
 LICENCES = "licences"
 
@@ -26,9 +34,11 @@ def _board(room: str) -> Callable[[], str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     **{f"{room}/results/scoreboard.md": _board(room) for room in ("theory", "synthetic", "realmodels")},
+    **ladder.TABLES,
     **gentle.TABLES,
     **long_form.TABLES,
     "tests/hardening/survived.jsonl": lambda: survived.table(survived.read()),
+    "tests/hardening/survived.jsonl in short": lambda: survived.in_short(survived.read()),
     LICENCES: licences.table,
 }
 
@@ -54,14 +64,21 @@ def _parts(text: str, name: str) -> tuple[str, str, str]:
     return before + start, table, f"\n{END}{after}"
 
 
-def main(path: Path = README) -> None:
-    text = old = path.read_text(encoding="utf-8")
-    for name, table in TABLES.items():
-        if name == LICENCES and set(licences.installed()) != {one.name for one in direct()}:
-            continue
-        text = put(text, name, table())
-    if text != old:
-        write_whole(path, text)
+def text() -> str:
+    """All pages, one behind the other."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+
+
+def main(paths: Sequence[Path] = PAGES) -> None:
+    for path in paths:
+        new = old = path.read_text(encoding="utf-8")
+        for name, table in TABLES.items():
+            if name == LICENCES and set(licences.installed()) != {one.name for one in direct()}:
+                continue
+            if f"<!-- {name} -->" in old:
+                new = put(new, name, table())
+        if new != old:
+            write_whole(path, new)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_every_package_that_is_installed_has_a_licence_that_goes_with_ours():
 
 
 def test_the_licences_on_the_page_are_those_of_the_packages():
-    told = licences.read(page.between(page.README.read_text(encoding="utf-8"), page.LICENCES))
+    told = licences.read(page.between(page.text(), page.LICENCES))
     assert set(told) == {one.name for one in direct()}
     for name, (version, found) in licences.installed().items():
         assert told[name][0] != version or told[name][1] == found, name

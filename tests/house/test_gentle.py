@@ -11,7 +11,7 @@ from synthetic.setup import setup_for
 from tests.house import gentle, page
 
 DEFAULT, GENTLE = gentle.FOLDERS
-SECTION = page.README.read_text(encoding="utf-8").partition("### A gentler tuning")[2].partition("\n##")[0]
+SECTION = page.text().partition("# A gentler tuning")[2].partition("\n# ")[0]
 TEXT = " ".join(SECTION.split())
 PARTS = {
     (row["claim"], row["part"]): row for row in gentle.rows(gentle.FOLDERS[GENTLE] / "scoreboard.csv", GENTLE)

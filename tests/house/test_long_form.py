@@ -11,8 +11,8 @@ from tests.hardening import biography_lengths
 from tests.house import long_form, page
 from theory.probe import RIDGE
 
-TEXT = page.README.read_text(encoding="utf-8")
-SECTION = TEXT.partition("### The long form, number by number\n")[2].partition("\n## ")[0]
+TEXT = page.text()
+SECTION = TEXT.partition("# The long form, number by number\n")[2].partition("\n# ")[0]
 TABLES = {name: page.between(TEXT, name) for name in long_form.TABLES}
 RUNS = {"second": long_form.RESULTS, "first": long_form.RESULTS / "first"}
 

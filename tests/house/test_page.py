@@ -1,15 +1,16 @@
 """The tables of README are those of the files that they are made from."""
 
+import csv
 import json
 import re
 from dataclasses import replace
 
 import pytest
 
-from tests.hardening.survived import KINDS, Trial, keep, read, table
-from tests.house import page
+from tests.hardening.survived import KINDS, Trial, in_short, keep, read, table
+from tests.house import ladder, page
 
-TEXT = page.README.read_text(encoding="utf-8")
+TEXT = page.text()
 TRIAL = Trial("lie", "a | b", 1200, 1199, "one did not", "python x.py --seed 0")
 
 
@@ -55,6 +56,33 @@ def test_what_did_not_survive_stands_out():
     assert "| 1,200 of 1,200 |" in lines[3]
 
 
+def test_in_short_there_is_neither_what_was_found_nor_the_command():
+    assert in_short((TRIAL,)).splitlines()[2] == r"| lie | a \| b | **1,199 of 1,200** |"
+
+
+def test_the_ladder_has_every_claim_that_a_scoreboard_has_and_counts_laboratories_that_disagree():
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in ladder.table().splitlines()[2:]
+    ]
+    told = {line[0].split()[0]: line[1:] for line in lines}
+    with open(page.ROOT / "theory" / "results" / "scoreboard.csv", encoding="utf-8") as file:
+        closed = {row["claim"]: row["verdict"] for row in csv.DictReader(file) if row["lab"] == "theory/R0"}
+    words = {
+        "reproduced": "reproduced",
+        "contradicted": "**contradicted**",
+        "inconclusive": "open",
+        "missing": "",
+    }
+    assert {claim: cells[0] for claim, cells in told.items() if claim in closed} == {
+        claim: words[verdict] for claim, verdict in closed.items() if claim in told
+    }
+    assert len(told) == len(lines) == len({claim for claim, _ in ladder.verdicts()})
+    assert all(any(cells) for cells in told.values())
+    assert ladder.cell(["reproduced", "inconclusive", "reproduced"]) == "2 reproduced, 1 open"
+    assert ladder.cell(["contradicted"]) == "**contradicted**"
+    assert ladder.cell([]) == ""
+
+
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes():
     text = "before\n<!-- x -->\nold\n<!-- end -->\nbetween\n<!-- y -->\nother\n<!-- end -->\n"
     new = page.put(text, "x", "new\nlines")
@@ -68,7 +96,7 @@ def test_a_table_is_put_between_its_marks_and_nothing_else_changes():
 def test_the_page_is_written_anew_by_one_call(tmp_path, monkeypatch):
     path = tmp_path / "README.md"
     path.write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in ("a", "b")))
-    monkeypatch.setattr(page, "TABLES", {"a": lambda: "A", "b": lambda: "B"})
-    page.main(path)
+    monkeypatch.setattr(page, "TABLES", {"a": lambda: "A", "b": lambda: "B", "elsewhere": lambda: "C"})
+    page.main([path])
     assert path.read_text() == "<!-- a -->\nA\n<!-- end -->\n<!-- b -->\nB\n<!-- end -->\n"
     assert [file.name for file in tmp_path.iterdir()] == ["README.md"]

@@ -1,4 +1,4 @@
-"""Every command block in README works when pasted, in the order in which it stands there."""
+"""Every command block on README and the pages behind it works when pasted, in the order in which it stands there."""
 
 import csv
 import os
@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.house import page
 from theory.replication import replicate
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
-SHOWN = re.findall(r"!\[[^]]*\]\((.+?)\)", TEXT)  # pictures that the page itself shows
+ROOT = page.ROOT
+FRONT, TEXT = page.README.read_text(encoding="utf-8"), page.text()
+SHOWN = re.findall(r"!\[[^]]*\]\((.+?)\)", FRONT)  # pictures that the front page itself shows
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", TEXT, flags=re.M | re.S)
 
 
@@ -55,10 +56,14 @@ def paste(block, folder):
     )
 
 
-def test_readme_has_commands():
+def test_readme_has_commands_and_leads_to_every_page():
     assert len(BLOCKS) >= 4
-    assert "make reproduce" in TEXT
-    assert "make test" in TEXT
+    assert "make reproduce" in FRONT
+    assert "make test" in FRONT
+    for path in page.PAGES[1:]:
+        assert any(
+            f"({os.path.relpath(path, one.parent)}" in one.read_text(encoding="utf-8") for one in page.PAGES
+        ), path
 
 
 # what makes everything anew takes minutes
@@ -82,8 +87,9 @@ def test_block(number, folder):
 def test_the_pictures_of_this_page_lie_in_the_gallery_and_the_page_says_whose_they_are():
     assert len(SHOWN) >= 3
     assert all(Path(shown).parent == Path("figures/gallery") for shown in SHOWN)
-    told = " ".join(TEXT.partition("## figures")[2].partition("\n## ")[0].split())
-    assert "`make reproduce` draws the same pictures by the same names into `out/figures`" in told
+    assert "`make reproduce` draws the same pictures by the same names into `out/figures`" in " ".join(
+        FRONT.split()
+    )
 
 
 def test_python_blocks_run():
@@ -96,13 +102,21 @@ def test_python_blocks_run():
         assert run.returncode == 0, run.stderr
 
 
-def test_pictures_and_files_named_in_readme_exist():
-    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pictures_files_and_sections_named_on_a_page_exist(path):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text(encoding="utf-8")):
+        name, _, section = target.partition("#")
+        there = path.parent / name if name else path
+        assert there.exists(), target
+        if section:
+            heads = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), flags=re.M)
+            assert section in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, (
+                target
+            )
 
 
 @pytest.mark.parametrize("room", ["theory", "synthetic", "realmodels"])
-def test_the_scoreboards_on_this_page_are_the_committed_ones(room):
+def test_the_scoreboard_on_a_page_is_the_committed_one(room):
     results = ROOT / room / "results"
     board = (results / "scoreboard.md").read_text(encoding="utf-8").strip()
     between = re.search(rf"<!-- {room}/results/scoreboard.md -->\n(.*?)\n<!-- end -->", TEXT, flags=re.S)
@@ -123,11 +137,11 @@ def test_the_scoreboards_on_this_page_are_the_committed_ones(room):
 def test_the_gap_on_this_page_is_the_one_in_the_picture():
     with open(ROOT / "figures" / "gallery" / "waterfall-synthetic-R2-2layer.csv", encoding="utf-8") as file:
         gap = {row["series"]: float(row["mean"]) for row in csv.DictReader(file)}
-    text = " ".join(TEXT.split())
-    assert (
-        f"by {gap['raw']:.0f} points when the sets are matched in relation alone; {gap['rest']:.1f} are left"
-        in text
-    )
+    for told in (FRONT, (ROOT / "synthetic" / "README.md").read_text(encoding="utf-8")):
+        assert (
+            f"by {gap['raw']:.0f} points when the sets are matched in relation alone; {gap['rest']:.1f} are left"
+            in " ".join(told.split())
+        )
     assert max(("copying", "answer support", "guessing"), key=gap.get) == "guessing"
 
 
