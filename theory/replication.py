@@ -13,6 +13,7 @@ import numpy as np
 
 from theory.claims.base import LEVEL
 from theory.errors import TheoryError
+from theory.reshuffle import Reshuffled, reshuffled
 from theory.spreadsheets import safe
 
 Key = tuple[str, str, str]  # claim, laboratory, part
@@ -45,6 +46,7 @@ class Again:
 @dataclass(frozen=True)
 class Replication:
     parts: tuple[Again, ...]
+    reshuffled: Mapping[str, Reshuffled]  # by laboratory
 
     @property
     def verdicts(self) -> dict[tuple[str, str], tuple[str, str]]:
@@ -64,7 +66,8 @@ class Replication:
         lines += [
             f"{same} of {len(found)} verdicts came out again, {turned} turned into the opposite",
             f"{len(moved)} of {len(self.parts)} deciding effects differ by more than luck at {LEVEL:.0%} "
-            f"(without a difference: about {LEVEL * len(self.parts):.0f})",
+            f"(without a difference: about {LEVEL * len(self.parts):.0f} if they were independent)",
+            *(f"{lab}: {luck}" for lab, luck in self.reshuffled.items()),
             *(
                 f"{p.claim:4} {p.part}: {p.first_effect:.3g}, then {p.second_effect:.3g} {p.unit}, "
                 f"{p.more:+.2g} [{p.low:.2g}, {p.high:.2g}]"
@@ -90,7 +93,12 @@ def replicate(first: Path, second: Path) -> Replication:
     parts = tuple(_pairs(deciding[0], deciding[1], effects[0], effects[1]))
     if not parts:
         raise TheoryError(f"{first}, {second}: no claim was judged in the same laboratory by both")
-    return Replication(parts)
+    luck = {}
+    for lab in dict.fromkeys(part.lab for part in parts):
+        keys = [(part.claim, part.lab, part.part) for part in parts if part.lab == lab]
+        old, new = ([run[key] for key in keys] for run in effects)
+        luck[lab] = reshuffled(old, new)
+    return Replication(parts, luck)
 
 
 def _pairs(
