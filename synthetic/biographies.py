@@ -77,6 +77,11 @@ class Script:
                 f"TextSpec.biography_line is {' '.join(words)!r}; end it with a word that is no name, so that "
                 "claims can be told apart"
             )
+        if len(self.stops) > 1 and self.stops[1] in self._named:
+            raise SyntheticError(
+                f"TextSpec.biography_head is {self.base.setup.text.biography_head!r}; begin it with a word that is no "
+                "name, so that biographies in a row can be told apart"
+            )
 
     @cached_property
     def head(self) -> tuple[tuple[int, ...], ...]:
@@ -112,6 +117,14 @@ class Script:
     def end(self) -> int:
         """The token that ends every line."""
         return self.base.vocabulary.ids[self.base.setup.text.biography_line.split()[-1]]
+
+    @cached_property
+    def stops(self) -> tuple[int, ...]:
+        """The tokens before which a text ends: the end and, where texts are told in a row, the head of the next."""
+        text, vocabulary = self.base.setup.text, self.base.vocabulary
+        if text.in_a_row == 1:
+            return (vocabulary.eos,)
+        return vocabulary.eos, vocabulary.ids[text.biography_head.split()[0]]
 
     @cached_property
     def most(self) -> int:
@@ -188,20 +201,32 @@ class Script:
     ) -> Texts:
         """`draws` texts about each subject, side by side, by a network; `shown` are tokens that it reads first."""
         subjects = np.asarray(subjects, np.int64)
-        vocabulary = self.base.vocabulary
-        said = generate(
+        said = self.say(weights, subjects, draws=draws, temperature=temperature, seed=seed, shown=shown)
+        return self.read(np.repeat(subjects, draws), said)
+
+    def say(
+        self,
+        weights: Weights,
+        subjects: Ints,
+        *,
+        draws: int = 1,
+        temperature: float = 1.0,
+        seed: int = 0,
+        shown: Sequence[int] = (),
+    ) -> Ints:
+        """The tokens of such texts behind their heads: (texts, most), -1 from the stop on."""
+        return generate(
             weights,
             self.base.spec,
             [self.head[subject] for subject in subjects.tolist()],
             most=self.most,
-            stop=(vocabulary.eos,),
-            prefix=(vocabulary.bos, *shown),
+            stop=self.stops,
+            prefix=(self.base.vocabulary.bos, *shown),
             temperature=temperature,
             draws=draws,
             seed=seed,
             batch=512,
-        )
-        return self.read(np.repeat(subjects, draws), said.reshape(-1, self.most))
+        ).reshape(-1, self.most)
 
 
 def facts_of(base: Base, texts: Texts) -> Ints:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from synthetic import kinds
+from synthetic.gathering import evenly, nth
 from synthetic.kinds import Teller
 from synthetic.lexicon import Ints, Lexicon, Lines
 from synthetic.packing import Documents
@@ -39,6 +40,8 @@ def write_documents(world: World, text: TextSpec, vocabulary: Vocabulary, seed: 
     facts, through, rest = _with_bases(world, mentions[:thought], mentions[thought:])
     cuts = np.round(np.cumsum(share[:-1]) / max(1 - share[-1], 1e-12) * len(rest)).astype(int)
     parts = np.split(rest, cuts[:-1])
+    if text.gathered:
+        parts = _told_evenly(world, rest, parts, rng)
     every: list[list[Lines]] = [
         tell(teller, part, longest)
         for tell, part, longest in zip(
@@ -57,20 +60,23 @@ def write_documents(world: World, text: TextSpec, vocabulary: Vocabulary, seed: 
     return teller.lexicon.documents(_numbered(every))
 
 
+def _told_evenly(world: World, rest: Ints, parts: list[Ints], rng: np.random.Generator) -> list[Ints]:
+    """Parts of the same sizes, the third with each subject's facts in equal numbers as far as that goes."""
+    statements, lists, biographies, questions = parts
+    taken = evenly(world, rest, biographies, rng)
+    cuts = np.cumsum([len(statements), len(lists)])
+    statements, lists, questions = np.split(rng.permutation(rest[~taken]), cuts)
+    return [statements, lists, rest[taken], questions]
+
+
 def _with_bases(world: World, thought: Ints, rest: Ints) -> tuple[Ints, Ints, Ints]:
     """For each derived fact that is thought about a mention of its base fact, taken out of `rest` as long as it has
     one: facts, base facts (-1 without), and what is left of `rest`."""
     base = world.base_fact[thought]
     left = np.bincount(rest, minlength=len(world))
-    order = np.argsort(base, kind="stable")
-    rank = np.empty(len(base), np.int64)
-    rank[order] = np.arange(len(base)) - np.searchsorted(base[order], base[order])
-    through = np.where((base >= 0) & (rank < left[np.maximum(base, 0)]), base, -1)
+    through = np.where((base >= 0) & (nth(base) < left[np.maximum(base, 0)]), base, -1)
     spent = np.bincount(through[through >= 0], minlength=len(world))
-    order = np.argsort(rest, kind="stable")
-    nth = np.empty(len(rest), np.int64)
-    nth[order] = np.arange(len(rest)) - np.searchsorted(rest[order], rest[order])
-    return thought, through, rest[nth >= spent[rest]]
+    return thought, through, rest[nth(rest) >= spent[rest]]
 
 
 def _numbered(every: list[list[Lines]]) -> list[Lines]:

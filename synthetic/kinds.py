@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthetic.gathering import gather, in_a_row
 from synthetic.lexicon import Ints, Lexicon, Lines
 from synthetic.text_spec import TextSpec
 from theory.world import World
@@ -73,18 +73,32 @@ def statements(teller: Teller, facts: Ints, longest: int) -> list[Lines]:
 
 
 def lists(teller: Teller, facts: Ints, longest: int) -> list[Lines]:
-    return _about_one(teller, facts, longest, teller.world.relation[facts], "r", "list")
+    relations = teller.world.relation[facts].astype(np.int64)
+    document, place = share_out(relations, facts, longest, teller.rng)
+    return _about_one(teller, facts, document, place, "r", "list")
 
 
 def biographies(teller: Teller, facts: Ints, longest: int) -> list[Lines]:
-    return _about_one(teller, facts, longest, teller.world.subject[facts], "s", "biography")
+    subjects, text = teller.world.subject[facts].astype(np.int64), teller.text
+    if text.gathered:
+        document, place = gather(subjects, facts, text.gathered, longest, teller.rng)
+    else:
+        document, place = share_out(subjects, facts, longest, teller.rng)
+    head, lines = _about_one(teller, facts, document, place, "s", "biography")
+    if text.in_a_row == 1:
+        return [head, lines]
+    _, first, of = np.unique(document, return_index=True, return_inverse=True)
+    types = teller.world.subject_type[subjects[first]].astype(np.int64)
+    row, after = in_a_row(subjects[first], types, text.in_a_row, teller.rng)
+    room = int(place.max()) + 2  # places of a text, its head before them
+    return [
+        replace(head, document=row, place=after * room - 1),
+        replace(lines, document=row[of], place=after[of] * room + place),
+    ]
 
 
-def _about_one(
-    teller: Teller, facts: Ints, longest: int, keys: NDArray[np.integer], slot: str, kind: str
-) -> list[Lines]:
+def _about_one(teller: Teller, facts: Ints, document: Ints, place: Ints, slot: str, kind: str) -> list[Lines]:
     """A head that names what all lines share, then a line a fact."""
-    document, place = share_out(keys.astype(np.int64), facts, longest, teller.rng)
     slots = teller.slots(facts)
     numbers, first = np.unique(document, return_index=True)
     head = teller.lexicon.write(

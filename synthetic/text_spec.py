@@ -36,6 +36,8 @@ class TextSpec:
     )
     links: float = 0.01  # per mention: what a derived relation makes of an answer of its base relation
     together: tuple[int, int, int, int] = (2, 7, 8, 5)  # most mentions in a document of the first four kinds
+    gathered: float = 0.0  # least share of a subject's facts in a biography; 0: as mentions fall, cut in two
+    in_a_row: int = 1  # most biographies, of different subjects of a type, in a document
     templates: tuple[str, ...] = (
         "the {r} of {s} is {a} .",
         "{s} has {r} {a} .",
@@ -63,6 +65,10 @@ class TextSpec:
             raise SyntheticError(
                 f"TextSpec.together is {self.together!r}; give four whole numbers of at least 1"
             )
+        if not 0 <= self.gathered <= 1:
+            raise SyntheticError(f"TextSpec.gathered is {self.gathered!r}; give a share from 0 to 1")
+        if type(self.in_a_row) is not int or self.in_a_row < 1:
+            raise SyntheticError(f"TextSpec.in_a_row is {self.in_a_row!r}; give a whole number of at least 1")
         if not self.templates:
             raise SyntheticError(
                 "TextSpec.templates is empty; give at least one sentence with {s}, {r} and {a}"
@@ -77,6 +83,13 @@ class TextSpec:
         if len(self.answer.split()) != 2 or not self.answer.startswith("{a}"):
             raise SyntheticError(
                 f"TextSpec.answer is {self.answer!r}; give {{a}} and the one word that ends an answer"
+            )
+
+        first = self.biography_head.split()[0]
+        if self.in_a_row > 1 and (first.startswith("{") or first in self.biography_line.split()):
+            raise SyntheticError(
+                f"TextSpec.biography_head is {self.biography_head!r}; begin it with a word that no line has, so that "
+                "biographies in a row can be told apart"
             )
 
     @property

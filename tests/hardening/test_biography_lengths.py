@@ -37,5 +37,5 @@ def test_the_line_says_how_many_of_every_length(monkeypatch, capsys):
     monkeypatch.setattr(biography_lengths, "lengths", lambda *_: (claims, 7))
     biography_lengths.main(["--profile", "quick", "--seeds", "1", "2"])
     assert capsys.readouterr().out == (
-        2 * "5 biographies: 3 with 1, 1 with 2, 1 with 3; 1.60 claims each; 7 of several subjects\n"
+        2 * "5 biographies: 3 with 1, 1 with 2, 1 with 3; 1.60 claims each; 7 share a document\n"
     )

@@ -180,6 +180,28 @@ def test_sampled_texts_depend_on_the_seed_alone(base, script):
     assert isinstance(base.names, Names)
 
 
+def test_a_text_ends_where_the_next_begins_if_they_are_told_in_a_row(base, script):
+    def at(head, in_a_row):
+        text = replace(SETUP.text, in_a_row=in_a_row, biography_head=head)
+        return Script(
+            Base(replace(SETUP, text=text), 3, base.world, base.vocabulary, base.spec, base.weights)
+        )
+
+    row, about = at(SETUP.text.biography_head, 3), base.vocabulary.ids["about"]
+    subjects = np.arange(12)
+    alone, before = (one.say(base.weights, subjects, draws=20, seed=1) for one in (script, row))
+    ran_on = (alone == about).any(axis=1)
+    assert 0 < ran_on.sum() < len(alone)
+    assert not (before == about).any()
+    assert (alone[~ran_on] == before[~ran_on]).all()
+    for long, short in zip(alone[ran_on].tolist(), before[ran_on].tolist(), strict=True):
+        end = long.index(about)
+        assert short == long[:end] + [-1] * (len(long) - end)
+    name = base.world.subject_name(0).split()[0]
+    with pytest.raises(SyntheticError, match="begin it with a word that is no name"):
+        at(f"{name} {{s}} :", 2)
+
+
 # Signals
 
 
