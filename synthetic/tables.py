@@ -36,6 +36,7 @@ CONTRASTS = (
     ("preference", "pairs:belief", "generated"),
     ("tuning", "generated", "none"),
     ("tuning", "generated+belief", "none"),
+    ("tuning", "gold+belief", "none"),
     ("source", "generated", "gold"),
     ("source", "generated+belief", "gold+belief"),
     ("teacher", "better", "generated"),
