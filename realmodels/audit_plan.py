@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-import numpy as np
-
 from realmodels.estimate import Sampling
 from realmodels.exemplars import Draw, each_draw
 from realmodels.prompting import Shot, Style, render_prefix
@@ -113,19 +111,22 @@ def make_plan(rows: Sequence[Row], pool: Sequence[Row], asking: Asking, model: M
             shots=asking.shots,
             way=asking.exemplars,
             seed=asking.seed,
-        )
+        ),
+        recent=1,
     )
-    first = [draw for draw in drawn if draw.prompt == 0]
-    swapped: Swaps = swaps(rows, pool, first, asking.seed) if "margin" in asking.signals else {}
+
+    def draws(prompt: int) -> Iterator[Draw]:
+        return (draw for draw in drawn if draw.prompt == prompt)
+
+    swapped: Swaps = swaps(rows, pool, draws(0), asking.seed) if "margin" in asking.signals else {}
     contents = Stored(_digest([row.question, row.answers]) for row in rows)
     keys: dict[str, list[Column]] = {kind: [] for kind in asking.kinds}
-    pieces: Stored[Piece] = Stored()
+    pieces: Stored[Piece] = Stored(recent=1)
     known = Marks()
     for prompt in range(asking.prompts):
-        mine = first if prompt == 0 else [draw for draw in drawn if draw.prompt == prompt]
         for kind in asking.kinds if prompt == 0 else KINDS[:1]:
-            column = np.zeros(len(rows), f"S{KEY}")
-            for draw in mine:
+            column = Column(len(rows), KEY)
+            for draw in draws(prompt):
                 begins = _digest(
                     [
                         model,
@@ -138,15 +139,21 @@ def make_plan(rows: Sequence[Row], pool: Sequence[Row], asking: Asking, model: M
                     if kind == "margin" and i not in swapped:
                         continue
                     asked = [begins, contents[i], *([swapped[i]] if kind == "margin" else [])]
-                    column[i] = key = _digest(asked)[:KEY]
+                    column.put(i, key := _digest(asked)[:KEY])
                     if known.add(key):
                         fresh.append((i, key))
-                for start in range(0, len(fresh), PIECE):
-                    some = fresh[start : start + PIECE]
-                    who, names = tuple(i for i, _ in some), tuple(key for _, key in some)
-                    pieces.append(Piece(kind, prompt, draw.source, draw.shots, who, names))
-            keys[kind].append(Column(column))
+                    if len(fresh) == PIECE:
+                        pieces.append(_piece(kind, draw, fresh))
+                        fresh = []
+                if fresh:
+                    pieces.append(_piece(kind, draw, fresh))
+            keys[kind].append(column)
     return Plan(rows, pool, asking, drawn, swapped, pieces, {kind: tuple(of) for kind, of in keys.items()})
+
+
+def _piece(kind: str, draw: Draw, some: Sequence[tuple[int, str]]) -> Piece:
+    who, keys = tuple(i for i, _ in some), tuple(key for _, key in some)
+    return Piece(kind, draw.prompt, draw.source, draw.shots, who, keys)
 
 
 def _decisive(kind: str, asking: Asking, prompt: int) -> list[object]:

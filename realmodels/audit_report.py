@@ -13,7 +13,7 @@ from realmodels.audit_plan import Plan, shots_of
 from realmodels.guessing import guessed
 from realmodels.prompting import render_prefix, render_question
 from realmodels.stored import Chosen
-from theory.slick import Category, expected_counts, label_curve, split_half_agreement
+from theory.slick import Category, detection, expected_counts, label_curve, split_half_agreement
 
 BEST_FIRST = tuple(category.name for category in sorted(Category, reverse=True))
 CLOSE = 0.6  # of the accuracy; above it a relation's answers are mostly guessed
@@ -25,13 +25,10 @@ def summarise(plan: Plan, found: Found) -> dict[str, Any]:
     """Everything that the tables show, as plain values."""
     asking = plan.asking
     relations = [_relation(found, name, members) for name, members in found.groups.items()]
-    everything = _relation(found, "all", np.arange(len(plan.rows)), within=False)
+    everything = _relation(found, "all", None)
     pairs = [(row["rows"], row["permuted"]) for row in relations if row["permuted"] is not None]
     # answers are dealt within relations, so the whole is the mean over these
     everything["permuted"] = _mean([value for _, value in pairs], [rows for rows, _ in pairs])
-    never = ~found.greedy.any(axis=1)
-    toss = never & (found.detection > TOSS[0]) & (found.detection < TOSS[1])
-    expected = expected_counts(found.greedy, found.p_sample, asking.sampling.samples)
     summary: dict[str, Any] = {
         "n_prompts": asking.prompts,
         "n_shots": asking.shots,
@@ -47,10 +44,7 @@ def summarise(plan: Plan, found: Found) -> dict[str, Any]:
         "exemplars": plan.sources(),
         "all": everything,
         "relations": relations,
-        "expected": {
-            category.name: _short(expected[category]) for category in sorted(Category, reverse=True)
-        },
-        "coin_toss": {"rows": int(toss.sum()), "of": int(never.sum())},
+        **_again(found),
         "saturation": _saturation(found),
     }
     return {**summary, "warnings": warnings(plan, summary)}
@@ -137,57 +131,77 @@ _HEADER = (
 _CURVE = ("prompts", *BEST_FIRST, "same label as with all")
 
 
-def _relation(found: Found, name: str, members: NDArray[np.int64], within: bool = True) -> dict[str, Any]:
-    plan = found.plan
-
-    def of(column: NDArray[Any]) -> NDArray[Any]:
-        return column if len(members) == len(column) else column[members]
-
-    labels = found.labels[members]
-    known = members[labels >= Category.MaybeKnown]
-    answers = Chosen(lambda i: plan.rows[i].answers, members)
-    matcher = plan.asking.matcher
-    texts = [Chosen(said.__getitem__, members) for said in found.said]
-    guesses = [guessed(said, answers, matcher) for said in texts] if within else []
-    margin = found.margin[members]
+def _relation(found: Found, name: str, members: NDArray[np.int32] | None) -> dict[str, Any]:
+    """The line of these rows (None: of all)."""
+    plan, (names, _) = found.plan, found.relations
+    some: Any = slice(None) if members is None else members
+    labels = found.labels[some]
+    known = labels >= Category.MaybeKnown
+    sums = {
+        key: total.sum() if members is None else total[names.index(name)] for key, total in found.sums.items()
+    }
+    asked = len(labels) * plan.asking.prompts
+    margin = found.margin[some]
     return {
         "relation": name,
         "n_prompts": plan.asking.prompts,
-        "rows": len(members),
+        "rows": len(labels),
         "labels": {category: int((labels == Category[category]).sum()) for category in BEST_FIRST},
-        "accuracy": _short(of(found.greedy).mean()),
-        "accuracy_written": _short(float(np.mean([of(right) for right in found.right]))),
-        "permuted": _mean([guess for guess in guesses if guess is not None]),
-        "prompts_written": len(texts),
-        "p_sample": _short(of(found.p_sample).mean()),
-        "logprob": _short(of(found.logprob).mean()),
+        "accuracy": _short(sums["greedy"] / asked),
+        "accuracy_written": _short(float(np.mean([right[some] for right in found.right]))),
+        "permuted": None if members is None else _permuted(found, members),
+        "prompts_written": len(found.said),
+        "p_sample": _short(sums["p_sample"] / asked),
+        "logprob": _short(sums["logprob"] / asked),
         "margin": _mean(margin[~np.isnan(margin)]),
-        "known": len(known),
-        "known_overlapping": int(found.overlap[known].sum()),
-        "known_dominant": int(found.dominant[known].sum()),
-        **({"frequent_answers": list(found.favourites[name])} if within else {}),
+        "known": int(known.sum()),
+        "known_overlapping": int((found.overlap[some] & known).sum()),
+        "known_dominant": int((found.dominant[some] & known).sum()),
+        **({} if members is None else {"frequent_answers": list(found.favourites[name])}),
     }
+
+
+def _permuted(found: Found, members: NDArray[np.int32]) -> float | None:
+    """What guessing gets among these rows, over the prompts whose answers were written out."""
+    rows, matcher = found.plan.rows, found.plan.asking.matcher
+    answers = Chosen(lambda i: rows[i].answers, members)
+    guesses = [guessed(Chosen(said.__getitem__, members), answers, matcher) for said in found.said]
+    return _mean([guess for guess in guesses if guess is not None])
+
+
+def _again(found: Found) -> dict[str, Any]:
+    """What sampling again would change."""
+    samples = found.plan.asking.sampling.samples
+    expected, toss, of = np.zeros(len(Category)), 0, 0
+    for some in found.blocks():
+        expected += expected_counts(some.greedy, some.p_sample, samples)
+        chance = detection(some.p_sample, samples)[~some.greedy.any(axis=1)]
+        toss, of = toss + int(((chance > TOSS[0]) & (chance < TOSS[1])).sum()), of + len(chance)
+    counts = {category.name: _short(expected[category]) for category in sorted(Category, reverse=True)}
+    return {"expected": counts, "coin_toss": {"rows": toss, "of": of}}
 
 
 def _saturation(found: Found) -> dict[str, Any]:
     """Labels with fewer prompts, over all choices of them."""
-    asking = found.plan.asking
+    asking, samples = found.plan.asking, found.plan.asking.sampling.samples
     sizes = [n for n in range(1, asking.prompts + 1) if n <= 4 or n % 2 == 0 or n == asking.prompts]
-    rng = np.random.default_rng(np.random.SeedSequence([asking.seed, 1]))
-    samples = asking.sampling.samples
-    curve = label_curve(found.greedy, found.p_sample, sizes, rng, samples=samples)
-    halves = (
-        split_half_agreement(found.greedy, found.p_sample, rng, samples=samples)
-        if asking.prompts > 1
-        else None
-    )
+    shares, agreement = np.zeros((len(sizes), len(Category))), np.zeros(len(sizes))
+    halves = 0.0
+    for some in found.blocks():
+        rng = np.random.default_rng(
+            np.random.SeedSequence([asking.seed, 1])
+        )  # the same choices for every block
+        curve = label_curve(some.greedy, some.p_sample, sizes, rng, samples=samples)
+        share = len(some.greedy) / len(found.labels)
+        shares += share * curve.shares
+        agreement += share * curve.agreement
+        if asking.prompts > 1:
+            halves += share * split_half_agreement(some.greedy, some.p_sample, rng, samples=samples)
     return {
         "prompts": sizes,
-        "shares": {
-            category: [_short(row[Category[category]]) for row in curve.shares] for category in BEST_FIRST
-        },
-        "agreement": [_short(value) for value in curve.agreement],
-        "split_half": None if halves is None else _short(halves),
+        "shares": {category: [_short(row[Category[category]]) for row in shares] for category in BEST_FIRST},
+        "agreement": [_short(value) for value in agreement],
+        "split_half": _short(halves) if asking.prompts > 1 else None,
     }
 
 

@@ -18,6 +18,7 @@ from realmodels.tables import Layout, Raw
 from theory.schema import nearest, shown
 
 FIELDS = ("id", "question", "answers", "subject", "relation", "popularity")
+_OF_IDS = FIELDS[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +130,18 @@ def _row(
 ) -> Row:
     at = _at(number, raw)
     said = {name: _value(at, name, raw, names, mapping) for name in FIELDS}
-    question = _question(f"{at}: field '{names['question']}'", said["question"])
-    answers = _answers(f"{at}: field '{names['answers']}'", said["answers"])
-    key = _id(f"{at}: field '{names['id']}'", said["id"])
-    if key is None:
-        key = ids.made(content_id(question, answers))
-    elif there := ids.taken(key, number):
+    question, answers = _content(at, said, names)
+    given = _id(f"{at}: field '{names['id']}'", said["id"])
+    key = given or ids.made(content_id(question, answers))
+    if there := ids.taken(key, number, bool(given)):
+        if given:
+            raise RealmodelsError(
+                f"{at}: field '{names['id']}': {shown(key)} is also the id at {there}; ids must differ "
+                "(drop the column and one is made from the content)"
+            )
         raise RealmodelsError(
-            f"{at}: field '{names['id']}': {shown(key)} is also the id at {there}; ids must differ "
-            "(drop the column and one is made from the content)"
+            f"{at}: has no id, and {shown(key)}, made from its content, is the one given at {there}; "
+            "ids must differ (give every row one, or drop the column)"
         )
     subject, relation = (
         _text(f"{at}: field '{names[name]}'", said[name]) for name in ("subject", "relation")
@@ -164,21 +168,41 @@ class _Ids:
 
     def made(self, key: str) -> str:
         """An id of the content; that of the same content again has a number."""
-        if self._made.add(int(key, 16) or 1):
+        if self._made.add(_number(key)):
             return key
         self._again[key] = again = self._again.get(key, 1) + 1
-        return f"{key}-{again}"
+        self._made.add(_number(more := f"{key}-{again}"))
+        return more
 
-    def taken(self, key: str, number: int) -> str:
-        """Where an earlier row than `number` has this id, else ""."""
-        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        if self._given.add(int.from_bytes(digest, "big") or 1):
+    def taken(self, key: str, number: int, given: bool) -> str:
+        """Where an earlier row than `number` has this id, else "". Made ids are at odds with given ones alone."""
+        hashed = _number(key)
+        if given and self._given.add(hashed) and hashed not in self._made:
             return ""
+        if not given and hashed not in self._given:
+            return ""
+        again = _Ids(self.rows, self.names, self.mapping)
         for earlier, raw in enumerate(islice(self.rows(), number)):
             at = _at(earlier, raw)
-            if _id(at, _value(at, "id", raw, self.names, self.mapping)) == key:
+            said = {name: _value(at, name, raw, self.names, self.mapping) for name in _OF_IDS}
+            there = _id(at, said["id"])
+            if (there or again.made(content_id(*_content(at, said, self.names)))) == key:
                 return at
         return ""
+
+
+def _number(key: str) -> int:
+    """A hash above zero."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") or 1
+
+
+def _content(at: str, said: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Question and answers, checked."""
+    return (
+        _question(f"{at}: field '{names['question']}'", said["question"]),
+        _answers(f"{at}: field '{names['answers']}'", said["answers"]),
+    )
 
 
 def _value(at: str, name: str, raw: Raw, names: Mapping[str, str], mapping: Mapping[str, str]) -> Any:

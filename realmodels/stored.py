@@ -1,7 +1,6 @@
 """Long sequences that stay on disk, in files without a name that are gone with the process (in TMPDIR, else /tmp).
 
-Audits of any length hold eight bytes or less of each of these; up to a megabyte stays in memory, so that short ones
-touch no disk.
+Up to a megabyte of each stays in memory, so that short ones touch no disk.
 """
 
 from __future__ import annotations
@@ -24,26 +23,30 @@ T = TypeVar("T")
 HELD = 1 << 20  # bytes of a sequence that stay in memory
 RECENT = 256  # items that are not read again at once
 BLOCK = 4096  # texts of a column that are read at once
+_END = 8  # bytes that say where an item ends
 PAGES = 4096  # KiB of a database that stay in memory
 
 
 class Stored(Sequence[T]):
-    """Items of any kind: appended, then read by position, by slice or in order; 8 bytes of memory each."""
+    """Items of any kind: appended, then read by position, by slice or in order; the `recent` ones are not read again at
+    once. No memory beyond these."""
 
-    def __init__(self, items: Iterable[T] = ()) -> None:
-        self._file = _Scratch(self)
-        self._ends = array("q", [0])
-        self._recent: Callable[[int], T] = lru_cache(maxsize=RECENT)(_reader(self._file, self._ends))
+    def __init__(self, items: Iterable[T] = (), recent: int = RECENT) -> None:
+        self._file, self._ends = _Scratch(self), _Scratch(self)
+        self._ends.write(0, bytes(_END))
+        self._count, self._end = 0, 0
+        self._recent: Callable[[int], T] = lru_cache(maxsize=recent)(_reader(self._file, self._ends))
         for item in items:
             self.append(item)
 
     def append(self, item: T) -> None:
         data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        self._file.write(self._ends[-1], data)
-        self._ends.append(self._ends[-1] + len(data))
+        self._file.write(self._end, data)
+        self._end, self._count = self._end + len(data), self._count + 1
+        self._ends.write(_END * self._count, self._end.to_bytes(_END, "little"))
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return self._count
 
     @overload
     def __getitem__(self, place: int) -> T: ...
@@ -86,13 +89,16 @@ class Sparse(Mapping[int, T]):
 
 
 class Column(Sequence[str]):
-    """ASCII texts of at most one width, "" among them; no memory at all."""
+    """ASCII texts of at most `width` letters, put in any order, "" where none was; no memory at all."""
 
-    def __init__(self, texts: NDArray[np.bytes_]) -> None:
-        self._width, self._count = texts.dtype.itemsize, len(texts)
+    def __init__(self, count: int, width: int) -> None:
+        self._width, self._count = width, count
         self._file = _Scratch(self)
-        for start in range(0, self._count, BLOCK):
-            self._file.write(start * self._width, texts[start : start + BLOCK].tobytes())
+        for start in range(0, count, BLOCK):
+            self._file.write(start * width, bytes(width * min(BLOCK, count - start)))
+
+    def put(self, place: int, text: str) -> None:
+        self._file.write(place * self._width, text.encode().ljust(self._width, b"\0"))
 
     def __len__(self) -> int:
         return self._count
@@ -120,10 +126,43 @@ class Column(Sequence[str]):
         return [text.decode() for text in np.frombuffer(data, f"S{self._width}").tolist()]
 
 
+class Matrix:
+    """[rows, columns] of numbers, appended column by column and read some rows at a time; no memory at all."""
+
+    def __init__(self, kind: str, rows: int) -> None:
+        self._kind, self._rows = np.dtype(kind), rows
+        self._file = _Scratch(self)
+        self._fresh: list[float] = []
+        self._written = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._rows, (self._written + len(self._fresh)) // max(self._rows, 1)
+
+    def append(self, value: float) -> None:
+        self._fresh.append(value)
+        if len(self._fresh) == BLOCK:
+            self._write()
+
+    def __getitem__(self, some: slice) -> NDArray[Any]:
+        self._write()
+        start, stop, _ = some.indices(self._rows)
+        size, many = self._kind.itemsize, max(stop - start, 0)
+        places = [(column * self._rows + start) * size for column in range(self.shape[1])]
+        found = [np.frombuffer(self._file.read(place, many * size), self._kind) for place in places]
+        return np.stack(found, axis=1) if found else np.zeros((many, 0), self._kind)
+
+    def _write(self) -> None:
+        data = np.array(self._fresh, self._kind).tobytes()
+        self._file.write(self._written * self._kind.itemsize, data)
+        self._written += len(self._fresh)
+        self._fresh.clear()
+
+
 class Chosen(Sequence[T], Generic[T]):
     """Some positions of a sequence, looked up when they are wanted."""
 
-    def __init__(self, of: Callable[[int], T], places: NDArray[np.int64]) -> None:
+    def __init__(self, of: Callable[[int], T], places: NDArray[np.integer[Any]]) -> None:
         self._of, self._places = of, places
 
     def __len__(self) -> int:
@@ -180,6 +219,13 @@ class Hashes:
 
     def __init__(self) -> None:
         self._slots, self._count = array("Q", bytes(8 << 10)), 0
+
+    def __contains__(self, number: int) -> bool:
+        slots, last = self._slots, len(self._slots) - 1
+        place = number & last
+        while (found := slots[place]) and found != number:
+            place = (place + 1) & last
+        return found != 0
 
     def add(self, number: int) -> bool:
         """Whether it is new."""
@@ -240,11 +286,13 @@ class _Scratch:
             start, rest = start + written, rest[written:]
 
 
-def _reader(file: _Scratch, ends: array[int]) -> Callable[[int], Any]:
+def _reader(file: _Scratch, ends: _Scratch) -> Callable[[int], Any]:
     """Not bound to the sequence, so that this is gone with its last user."""
 
     def read(place: int) -> Any:
-        return pickle.loads(file.read(ends[place], ends[place + 1] - ends[place]))
+        both = ends.read(_END * place, 2 * _END)
+        start, end = (int.from_bytes(one, "little") for one in (both[:_END], both[_END:]))
+        return pickle.loads(file.read(start, end - start))
 
     return read
 

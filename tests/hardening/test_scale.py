@@ -22,7 +22,7 @@ from realmodels.errors import RealmodelsError
 from realmodels.guessing import guessed
 from realmodels.mmlu import read_items
 from realmodels.rows import Row, iter_rows, read_rows
-from realmodels.stored import Chosen, Column, Database, Hashes, Marks, Sparse, Stored
+from realmodels.stored import Chosen, Column, Database, Hashes, Marks, Matrix, Sparse, Stored
 from tests.hardening import scale
 from theory import slick
 from theory.matching import MATCHERS, match
@@ -90,15 +90,25 @@ def test_stored_items_are_those_that_were_given(monkeypatch, held):
     assert list(Chosen(found.__getitem__, np.array([4, 2]))) == [items[4], items[2]]
 
 
-def test_a_column_and_a_sparse_one(monkeypatch):
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_a_column_and_a_sparse_one(monkeypatch, held):
     monkeypatch.setattr(stored, "BLOCK", 3)
+    monkeypatch.setattr(stored, "HELD", held)
     texts = ["abc", "", "x", "abcd", "", "yz", "q"]
-    column = Column(np.array(texts, "S4"))
-    assert list(column) == texts
-    assert column[3] == column[-4] == "abcd"
-    assert column[1:4] == texts[1:4]
-    assert column == Column(np.array(texts, "S9"))
-    assert column != Column(np.array(texts[:-1], "S4"))
+
+    def column(texts, width):
+        made = Column(len(texts), width)
+        for place in random.Random(0).sample(range(len(texts)), len(texts)):
+            if texts[place]:
+                made.put(place, texts[place])
+        return made
+
+    found = column(texts, 4)
+    assert list(found) == texts
+    assert found[3] == found[-4] == "abcd"
+    assert found[1:4] == texts[1:4]
+    assert found == column(texts, 9)
+    assert found != column(texts[:-1], 4)
     found = Sparse(6)
     for place in (4, 1):
         found.put(place, f"at {place}")
@@ -108,11 +118,32 @@ def test_a_column_and_a_sparse_one(monkeypatch):
         found[9]
 
 
+@pytest.mark.parametrize("held", [0, 1 << 20])
+@pytest.mark.parametrize("kind", ["d", "?"])
+def test_a_matrix_is_filled_by_columns_and_read_by_rows(monkeypatch, held, kind):
+    monkeypatch.setattr(stored, "BLOCK", 3)
+    monkeypatch.setattr(stored, "HELD", held)
+    wanted = (np.random.default_rng(0).random((7, 4)) - 0.5).astype(kind)
+    wanted[:, 1] = 0
+    found = Matrix(kind, 7)
+    for value in wanted[:, :3].T.ravel().tolist():
+        found.append(value)
+    assert found.shape == (7, 3)
+    for some in (slice(0, 3), slice(3, 6), slice(6, 9), slice(None), slice(7, 9)):
+        assert found[some].dtype == wanted.dtype
+        np.testing.assert_array_equal(found[some], wanted[some, :3])
+    for value in wanted[:, 3].tolist():
+        found.append(value)
+    np.testing.assert_array_equal(found[2:5], wanted[2:5])
+    assert Matrix(kind, 5)[0:2].shape == (2, 0)
+
+
 def test_sets_know_what_they_hold():
     rng = random.Random(1)
     numbers = [rng.choice((rng.randrange(1, 1500), rng.randrange(1, 2**64))) for _ in range(4000)]
     hashes, marks, seen = Hashes(), Marks(), set()
     for number in numbers:
+        assert (number in hashes) == (number in seen)
         assert hashes.add(number) == marks.add(f"{number}") == (number not in seen)
         seen.add(number)
 

@@ -64,7 +64,7 @@ def test_a_spoiled_line_of_the_generations_is_named(tmp_path, name, value):
     lines[1] |= good
     parts.put(lines)
     parts.refresh()
-    assert gather(plan, parts).logprob.tolist() == [[-1.0]] * 3
+    assert gather(plan, parts).logprob[:].tolist() == [[-1.0]] * 3
 
 
 def test_a_tokenizer_without_a_token_to_pad_with_gives_the_same_labels(tiny, tmp_path, monkeypatch):

@@ -94,6 +94,33 @@ def test_an_id_made_from_the_content_survives_reordering_and_tells_repeats_apart
     assert len(key) == 16
 
 
+A, B = {"question": "q", "answers": ["x"]}, {"question": "q", "answers": ["y"]}
+MADE = content_id("q", ("x",))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([A, B, B | {"id": MADE}], ":3: field 'id': \"{made}\" is also the id at {path}:1; "),
+        ([A, B, A, B | {"id": f"{MADE}-2"}], ":4: field 'id': \"{made}-2\" is also the id at {path}:3; "),
+        ([B, B | {"id": MADE}, A], ':3: has no id, and "{made}", made from its content, is the one given at {path}:2'),
+        ([A, B | {"id": f"{MADE}-2"}, A], ":3: has no id, and \"{made}-2\", "),
+    ],
+)  # fmt: skip
+def test_an_id_that_is_given_is_none_that_was_made(tmp_path, rows, says):
+    path = save(tmp_path, rows)
+    with pytest.raises(RealmodelsError) as error:
+        read_rows(path)
+    assert str(error.value).startswith(f"{path}" + says.format(made=MADE, path=path))
+    assert "ids must differ" in str(error.value)
+    assert len(read_rows(path, limit=len(rows) - 1)) == len(rows) - 1
+
+
+def test_given_and_made_ids_stand_side_by_side(tmp_path):
+    rows = read_rows(save(tmp_path, [A | {"id": "7"}, A, B | {"id": 8}, A])).rows
+    assert [row.id for row in rows] == ["7", MADE, "8", f"{MADE}-2"]
+
+
 def test_the_fingerprint_is_of_the_content_and_of_how_it_was_read(tmp_path):
     one = read_rows(save(tmp_path, ROWS, "one.jsonl")).fingerprint
     assert read_rows(save(tmp_path, ROWS, "two.jsonl")).fingerprint == one
