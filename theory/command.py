@@ -127,7 +127,7 @@ def _run(command: Command) -> int:
             file=sys.stderr,
         )
         return USAGE_ERROR
-    except (MemoryError, OSError, RuntimeError, ImportError) as problem:
+    except (MemoryError, OSError, RuntimeError, ImportError, SystemError) as problem:
         if out_of_memory(problem):
             print(
                 "error: out of memory; ask for less at once (fewer instances, seeds, rows or workers)",

@@ -17,8 +17,10 @@ def out_of_memory(problem: BaseException) -> bool:
         "allocate memory",
         "can't start new thread",
         "failed to map segment",
+        "without exception set",  # what Python itself says where it had no room for its own exception
+        "without setting an exception",
     )
     text = str(problem).lower()
     return isinstance(problem, MemoryError) or (
-        isinstance(problem, RuntimeError | ImportError) and any(one in text for one in said)
+        isinstance(problem, RuntimeError | ImportError | SystemError) and any(one in text for one in said)
     )

@@ -31,7 +31,7 @@ def _start(room: str, about: str) -> int:
     except KeyboardInterrupt:  # while modules were loaded
         print("interrupted: nothing had begun", file=sys.stderr)
         return 130
-    except (MemoryError, OSError, RuntimeError, ImportError) as problem:
+    except (MemoryError, OSError, RuntimeError, ImportError, SystemError) as problem:
         from theory.errors import out_of_memory
 
         if not out_of_memory(problem):

@@ -135,6 +135,7 @@ def failing(problem):
         (RuntimeError(TORCH), 1, "error: out of memory; ask for less at once"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "error: out of memory"),
         (ImportError("x.so: failed to map segment from shared object"), 1, "error: out of memory"),
+        (SystemError("error return without exception set"), 1, "error: out of memory"),
         (
             FileNotFoundError(2, "No such file or directory", "out of memory.txt"),
             2,
@@ -154,7 +155,7 @@ def test_what_the_system_lacks_is_one_line(capsys, problem, code, line):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("problem", [RuntimeError("a bug"), ImportError("a bug")])
+@pytest.mark.parametrize("problem", [RuntimeError("a bug"), ImportError("a bug"), SystemError("a bug")])
 def test_other_errors_are_bugs(problem):
     with pytest.raises(type(problem)):
         main("x", "about", failing(problem), ["go"])
