@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,7 @@ def run_audit(job: Job, progress: bool = True) -> Done | None:
             allow_code=job.allow_code,
             allow_pickle=job.allow_pickle,
         )
+        loaded = replace(loaded, fingerprint=_called(job, loaded.fingerprint))
         model = {"fingerprint": loaded.fingerprint, "dtype": loaded.dtype}
         plan = make_plan(data.rows, pool, job.asking, model)
         if parts.team.rank == 0:
@@ -122,6 +123,24 @@ def _check_folder(job: Job) -> None:
             )
 
 
+def recorded(folder: Path) -> str:
+    """The fingerprint of the weights that an earlier run found; nothing where none is told."""
+    try:
+        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _called(job: Job, today: str) -> str:
+    """An earlier version that began the folder may have called the same weights otherwise: its answers stay."""
+    from realmodels.fingerprints import fingerprints
+
+    begun = "" if job.overwrite else recorded(job.output)
+    if begun in ("", today):
+        return today
+    return begun if begun in fingerprints(job.model, job.adapter) else today
+
+
 def _begin(job: Job, fingerprint: str, parts: Parts) -> None:
     """Leave word of whose folder this is, and drop what came of other weights."""
     config = {**_about(job), "fingerprint": fingerprint}
@@ -134,11 +153,11 @@ def _begin(job: Job, fingerprint: str, parts: Parts) -> None:
     if job.overwrite and parts.team.size > 1:
         raise RealmodelsError("--overwrite: not among several processes; empty the folder first")
     if job.overwrite:
-        for path in (
+        for old in (
             *map(job.output.joinpath, (NAME, AUDIT, SUMMARY)),
             *job.output.glob("generations.rank-*.jsonl"),
         ):
-            path.unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
     if job.overwrite or not path.exists():
         write_whole(job.output / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
         write_whole(path, text)
@@ -170,6 +189,8 @@ def _work(job: Job, loaded: Loaded, plan: Plan, parts: Parts, progress: bool) ->
             from realmodels.backends import VllmBackend
 
             backend = VllmBackend(job.model, dtype=loaded.dtype, trust_remote_code=job.allow_code)
+        if parts.team.rank == 0:
+            _retire(job.output)
     total = sum(len(piece.rows) for piece in plan.pieces)
     quiet = not progress or parts.team.rank > 0 or not sys.stderr.isatty()
     with tqdm(total=total, unit="answers", desc=job.model[-40:], disable=quiet, file=sys.stderr) as bar:
@@ -219,8 +240,18 @@ def _summary(job: Job, data: RowSet, loaded: Loaded, plan: Plan, found: Found) -
 
 
 def _write(folder: Path, rows: Sequence[Row], found: Found, summary: dict[str, Any]) -> None:
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+    before = folder / SUMMARY
+    if before.exists() and before.read_bytes() != text.encode():
+        _retire(folder)
     with whole_file(folder / AUDIT) as out:
         for row, known in zip(rows, found.knowledge(), strict=True):
             line = {**row.original, KNOWLEDGE: known}
             out.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-    write_whole(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / SUMMARY, text)
+
+
+def _retire(folder: Path) -> None:
+    """What an older audit found does not stand beside unfinished work on a newer one."""
+    for name in (AUDIT, SUMMARY):
+        (folder / name).unlink(missing_ok=True)

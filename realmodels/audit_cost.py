@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from dataclasses import dataclass
 
-from realmodels.audit import Job, read_data
-from realmodels.audit_parts import CONFIG, Parts
+from realmodels.audit import Job, read_data, recorded
+from realmodels.audit_parts import Parts
 from realmodels.audit_plan import Piece, Plan, make_plan
 from realmodels.card import ModelCard, describe
 from realmodels.cost import calibrate, forward_tokens
@@ -44,7 +43,7 @@ def cost_of(job: Job, seconds: float = SECONDS, speed: float | None = None) -> C
     """Count, and time if no `speed` is told; the folder is only read."""
     data, pool = read_data(job)
     card = describe(job.model, dtype=job.dtype, device=job.device, allow_code=job.allow_code)
-    model = {"fingerprint": _fingerprint(job), "dtype": card.dtype}
+    model = {"fingerprint": recorded(job.output), "dtype": card.dtype}
     plan = make_plan(data.rows, pool, job.asking, model)
     parts = Parts(job.output)
     if job.output.is_dir() and not job.overwrite:
@@ -124,14 +123,6 @@ def _memory(card: ModelCard) -> float:
     """Weights, the keys and values of what is read at once, and the logits of a quarter of it in single precision."""
     together = TOGETHER.get(card.device, TOGETHER_ON_DEVICE)
     return card.weight_bytes + together * card.kv_bytes_per_token + together / 4 * card.vocabulary * 4
-
-
-def _fingerprint(job: Job) -> str:
-    """Of the weights that an earlier run found, so that what is finished is known without opening them."""
-    try:
-        return str(json.loads((job.output / CONFIG).read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _evenly(pieces: array[int], most: int) -> array[int]:

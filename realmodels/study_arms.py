@@ -121,12 +121,12 @@ def results_of(order: Order, arms: Sequence[Arm], say: Say) -> list[Result]:
 
 
 def keys_of(order: Order, arms: Sequence[Arm]) -> list[str]:
-    """Nothing is loaded for it."""
-    from realmodels.loading import _fingerprint
-    from realmodels.places import find
+    """Nothing is loaded for it. An arm that an earlier version finished keeps the key that it had."""
+    from realmodels.fingerprints import fingerprints
 
-    model, dtype = _fingerprint(find(order.model), None), train_dtype(order)
-    return [arm.key(model, dtype) for arm in arms]
+    models, dtype, folder = fingerprints(order.model), train_dtype(order), shared_folder(order)
+    every = ([arm.key(model, dtype) for model in models] for arm in arms)
+    return [next((key for key in keys if _path(folder, key).exists()), keys[0]) for keys in every]
 
 
 def finished(order: Order, arms: Sequence[Arm]) -> list[bool]:

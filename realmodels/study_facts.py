@@ -155,8 +155,7 @@ def audit_job(order: Order, rows: Path) -> Any:
 
 def check_model(order: Order, folder: Path) -> None:
     """Labels are of a model and do not carry over."""
-    from realmodels.loading import _fingerprint
-    from realmodels.places import find
+    from realmodels.fingerprints import fingerprints
 
     summary = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
     said = summary.get("model") if isinstance(summary, dict) else None
@@ -165,7 +164,7 @@ def check_model(order: Order, folder: Path) -> None:
             raise RealmodelsError(
                 f"{folder}: is the audit of a model with an adapter; a study begins with a bare one"
             )
-        if said["fingerprint"] != _fingerprint(find(order.model), None):
+        if said["fingerprint"] not in fingerprints(order.model):
             raise RealmodelsError(
                 f"{folder}: is the audit of {said.get('name')}, whose weights differ from those of {order.model}; "
                 "labels are of one model: audit this one, or name another --audit"

@@ -30,14 +30,14 @@ NEAREST = 10  # training rows whose mean cosine counts
 
 def embeddings(order: Order, facts: Facts, say: Say) -> Array:
     """[rows, width] of every fact of the study; read again where they were made before."""
-    key, path = _key(order, facts), order.output / NAME
-    if (found := _kept(path, key)) is not None:
+    keys, path = _keys(order, facts), order.output / NAME
+    if (found := _kept(path, keys)) is not None:
         return found
     say(f"reading {len(facts.rows):,} questions to tell how near they are to each other")
     questions = [row.question for row in facts.rows]
     found = embed(_load(order), style_named(order.recipe.style), questions)
     with whole_file(path, "wb") as out:
-        np.savez(out, found=found.astype(np.float32), key=np.array(key))
+        np.savez(out, found=found.astype(np.float32), key=np.array(keys[0]))
     return found.astype(np.float32).astype(np.float64)
 
 
@@ -81,22 +81,18 @@ def quarters(values: ArrayLike) -> NDArray[np.str_]:
     return np.asarray((1 + 4 * place // max(1, len(order))).astype(str))
 
 
-def _key(order: Order, facts: Facts) -> str:
-    from realmodels.loading import _fingerprint
-    from realmodels.places import find
+def _keys(order: Order, facts: Facts) -> tuple[str, ...]:
+    """Today's, then those of earlier versions."""
+    from realmodels.fingerprints import fingerprints
 
-    said = [
-        _fingerprint(find(order.model), None),
-        train_dtype(order),
-        order.recipe.style,
-        [row.question for row in facts.rows],
-    ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    rest = [train_dtype(order), order.recipe.style, [row.question for row in facts.rows]]
+    said = (json.dumps([model, *rest]) for model in fingerprints(order.model))
+    return tuple(hashlib.sha256(one.encode()).hexdigest()[:16] for one in said)
 
 
-def _kept(path: Path, key: str) -> Array | None:
+def _kept(path: Path, keys: Sequence[str]) -> Array | None:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as said:
-            return said["found"].astype(np.float64) if str(said["key"]) == key else None
+            return said["found"].astype(np.float64) if str(said["key"]) in keys else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

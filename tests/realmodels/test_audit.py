@@ -295,6 +295,8 @@ def test_an_audit_of_something_else_is_not_written_over(tiny, pocket, rows, tmp_
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.name != ".lock"} == before
     assert audit("--model", tiny, "--data", other, "-o", out, "--prompts", 1, "--overwrite") == 0
     assert len(known(out)) == 5
+    assert audit("--model", tiny, "--data", other, "-o", out, "--prompts", 1) == 0
+    assert audit("--model", tiny, "--data", rows, "-o", out, "--prompts", 1) == 2
 
 
 def test_other_weights_in_the_same_place_are_noticed(tiny, rows, tmp_path, capsys):
