@@ -91,6 +91,18 @@ def temporary(command: Command, results: dict[str, Any], limit: int) -> Ways:
         yield f"{room} pages for TMPDIR", How(Lack({"TMPDIR": "tmp"}), before=before, namespaces=NEWNS)
 
 
+def crowded(command: Command, results: dict[str, Any], limit: int) -> Ways:
+    """Nothing that can be stored beside memory is held in it, and the temporary folder fills sooner or later."""
+    for room in (1, 2, 4, 8, 16, 32, 64)[: max(2, limit // 2)]:  # with none at all another folder is taken
+
+        def before(place: Path, room: int = room) -> None:
+            disk(place / "tmp", size=(room + 1) * PAGE, mode="755")
+            (place / "tmp" / "ballast").write_bytes(b"x" * PAGE)
+
+        lack = Lack({"TMPDIR": "tmp"}, spilling=True)
+        yield f"{room} pages", How(lack, before=before, names=("TMPDIR",), namespaces=NEWNS)
+
+
 def full_output(command: Command, results: dict[str, Any], limit: int) -> Ways:
     """Standard output is a full disk; then standard error too."""
     yield "output", How(Lack(mute=(1,)), names=("standard output",), silent=False)
@@ -179,12 +191,14 @@ def clock(command: Command, results: dict[str, Any], limit: int) -> Ways:
         yield "files of next year", How(before=next_year, finished=True, works=True)
 
 
-WRITING, ENDS = {full_disk, few_files, short_files, temporary, rights}, {full_disk, few_files, short_files}
+WRITING = {full_disk, few_files, short_files, temporary, rights}
+ENDS = {full_disk, few_files, short_files, crowded}
 WANTS: dict[str, tuple[str, Want, int]] = {
     "disk": ("disk full at every page of 4 KiB", full_disk, NEWNS),
     "files": ("no room for one more file, for every file", few_files, NEWNS),
     "length": ("files cut off at a length (RLIMIT_FSIZE)", short_files, 0),
     "temporary": ("no room for temporary files", temporary, NEWNS),
+    "crowded": ("temporary files for which there is room no more, from the first page on", crowded, NEWNS),
     "output": ("standard output, and errors too, on a full disk", full_output, 0),
     "memory": ("1 GB of memory a process (RLIMIT_DATA), and far less", memory, 0),
     "core": ("one core", core, 0),
@@ -211,7 +225,7 @@ def trials(
             if command.hub:
                 yield nobody(command, stock)
             continue
-        if ways in WRITING and not command.writes:
+        if (ways in WRITING and not command.writes) or (ways is crowded and command.room != "realmodels"):
             continue
         for how, kind in ways(command, stock.results[command.name], 2 if command.heavy else limit):
             if not re.search(only, how):

@@ -41,6 +41,7 @@ class Lack:
     one_core: bool = False
     stranger: bool = False  # a user without any rights beyond those of his files, and whom no table knows
     backwards: bool = False
+    spilling: bool = False  # what is stored beside memory goes there at once, however little it is
     mute: tuple[int, ...] = ()  # file descriptors that are a full disk
 
 
@@ -202,6 +203,10 @@ def _command(words: Sequence[str], lack: Lack) -> int:
     if tqdm := sys.modules.get("tqdm"):  # forks share the memory of its lock, and one may have died with it
         tqdm.tqdm.set_lock(threading.RLock())
     tempfile.tempdir = None  # which was found where nothing lacked
+    if lack.spilling:
+        from realmodels import stored
+
+        stored.HELD, stored.PAGES = 0, 1
     if lack.backwards:
         clock = runpy.run_path(str(CLOCK / "sitecustomize.py"))
         clock["turn_back"](

@@ -31,7 +31,7 @@ SCRIPT = Path(starve.__file__)
 TORCH = "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
 QUICK = {
     "theory world": ("disk", "files", "length", "output", "core", "rights", "network", "clock"),
-    "realmodels filter --arms": ("disk",),
+    "realmodels filter --arms": ("disk", "crowded"),
 }
 
 
@@ -75,7 +75,7 @@ def quick(tmp_path_factory):
 )
 def test_a_starved_command_works_or_says_what_it_lacks(quick, command, want):
     trials = survived(quick, command, want)
-    if want in ("disk", "files", "length", "output"):
+    if want in ("disk", "files", "length", "output", "crowded"):
         assert any(trial["code"] for trial in trials), "nothing was lacking"
     if want in ("disk", "files"):
         assert not trials[-1]["code"], "there was room enough"
@@ -93,7 +93,8 @@ def test_every_command_survives_every_want(every, command, want):
     if (command, want) not in every and can(starve.WANTS[want][2]):
         known = NAMED[command]
         ways = starve.WANTS[want][1]
-        assert (want == "hub" and not known.hub) or (ways in starve.WRITING and not known.writes)
+        elsewhere = ways is starve.crowded and known.room != "realmodels"
+        assert (want == "hub" and not known.hub) or (ways in starve.WRITING and not known.writes) or elsewhere
         pytest.skip("it has nothing of the kind")
     survived(every, command, want)
 
