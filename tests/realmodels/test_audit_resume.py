@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,6 +295,52 @@ def test_what_a_team_left_unfinished_one_process_finishes(tiny, rows, whole, tmp
     assert audit(tiny, rows, out, *MORE) == 0
     assert files(out) == files(whole)
     assert left_behind(out) == set()
+
+
+def test_an_older_audit_does_not_stand_beside_unfinished_work(tiny, rows, whole, tmp_path, monkeypatch):
+    """Whose folder is whose is not seen: the older tables go before the first new piece."""
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    plain, calls = audit_ask.ask, []
+
+    def interrupted(*words):
+        calls.append(sorted(path.name for path in out.glob("*.json*")))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return plain(*words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_ask, "ask", interrupted)
+        assert audit(tiny, rows, out, "--prompts", 4) == 130
+    assert calls == [["config.json", "environment.json", "generations.jsonl"]] * 2
+    assert audit(tiny, rows, out, *MORE) == 0
+    assert (out / "audit.jsonl").read_bytes() == (whole / "audit.jsonl").read_bytes()
+    assert (out / "summary.json").read_bytes() == (whole / "summary.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl", "summary.json"])
+def test_tables_of_two_audits_never_stand_side_by_side(tiny, rows, whole, tmp_path, monkeypatch, name):
+    """Nothing is missing, so that nothing is asked; and the disk is full when one of the two is written."""
+    from realmodels import audit as module
+
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+
+    def full(path, *rest):
+        if Path(path).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real(path, *rest)
+
+    each = "whole_file" if name == "audit.jsonl" else "write_whole"
+    real = getattr(module, each)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, each, full)
+        assert audit(tiny, rows, out, "--prompts", 2) == 1
+    assert {path.name for path in out.glob("[as]*.json*")} == ({"audit.jsonl"} - {name})
+    assert audit(tiny, rows, out, "--prompts", 2) == 0
+    assert json.loads((out / "summary.json").read_text())["n_prompts"] == 2
+    lines = (out / "audit.jsonl").read_text().splitlines()
+    assert {json.loads(line)["knowledge"]["n_prompts"] for line in lines} == {2}
 
 
 def test_rows_added_to_the_data_are_all_that_is_asked(tiny, tmp_path, monkeypatch):
