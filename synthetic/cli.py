@@ -26,7 +26,7 @@ class Run:
     rungs: tuple[str, ...] = ()
     """Which rungs of the ladder, such as R1-mlp R2-2layer; those of the profile if none is named."""
     seeds: tuple[int, ...] = ()
-    """How many (one number below 100; from 100 on for quick, 2000 for full, 3000 for paper), or the seeds
+    """How many (one number below 100; from 100 on for quick, 2100 for full, 3000 for paper), or the seeds
     themselves, such as 4000 4001. Of those from 100 to 139 some have been looked at."""
     setup: Path | None = None
     """A TOML or JSON file with fields of the setup to change, such as `[world] subjects = 300`."""

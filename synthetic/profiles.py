@@ -36,7 +36,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("quick", 3, FIRST_SEED, (DEFAULT_RUNG,)),
-        Profile("full", 10, 2000, (DEFAULT_RUNG,)),
+        Profile("full", 10, 2100, (DEFAULT_RUNG,)),
         Profile("paper", 20, 3000, RUNGS),
     )
 }

@@ -86,7 +86,8 @@ class Setup:
     samples: int = 16  # samples of each, at this temperature from the top k; computed exactly
     temperature: float = 0.5
     top_k: int = 40
-    brief: bool = False  # only the arms that most claims rest on, for quick runs and ablations
+    brief: bool = False  # only the arms that most claims rest on, for rungs beside the default one
+    pretrainings: bool = True  # also shorter and longer ones, of a world with a third of the subjects (A5)
 
     def __post_init__(self) -> None:
         slots = sorted(word for word in self.question.split() if "{" in word or "}" in word)
@@ -204,15 +205,15 @@ SIZES = {
 
 
 def setup_for(profile: str = "full", rung: str = DEFAULT_RUNG) -> Setup:
-    """The default world at one rung of the ladder or as one of its ablations; smaller with fewer arms for `quick`,
-    larger for `paper`; `full` has all arms at the default rung alone."""
+    """The default world at one rung of the ladder or as one of its ablations; for `quick` a third of it, a third of
+    which would be too little for other pretrainings; larger for `paper`; `full` has all arms at the default rung alone."""
     choose("profile", [profile], list(PROFILES), ())
     choose("rung", [rung], (*RUNGS, *ABLATIONS), ())
     size = SIZES[profile]
     world = replace(WORLD, subjects=round(size * WORLD.subjects), never_seen=round(size * WORLD.never_seen))
     setup = replace(DEFAULT, world=world, rung=rung, brief=profile == "full" and rung != DEFAULT_RUNG)
     if profile == "quick":
-        setup = replace(setup, brief=True, shots_from=0.1)  # of fewer subjects, as many to show
+        setup = replace(setup, pretrainings=False, shots_from=0.1)  # of fewer subjects, as many to show
     return _RUNGS[rung](setup)
 
 

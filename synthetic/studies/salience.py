@@ -53,12 +53,16 @@ def arms(setup: Setup) -> Sequence[str]:
     parts = [f"{part}:{name}" for part in PARTS for name in CONTRAST]
     if setup.brief:
         return (*HALVES, *parts, *QUARTILES)
-    others = [f"all@{name}:{on}" for name in PRETRAININGS for on in CONTRAST]
+    others = [f"all@{name}:{on}" for name in pretrainings(setup) for on in CONTRAST]
     return (*HALVES, *parts, *QUARTILES, *QUARTERS, *others)
 
 
+def pretrainings(setup: Setup) -> Sequence[str]:
+    return PRETRAININGS if setup.pretrainings and not setup.brief else ()
+
+
 def cost_seconds(setup: Setup) -> float:
-    return scaled(setup, 30.0 if setup.brief else 94.0)
+    return scaled(setup, 30.0 if setup.brief else 94.0 if setup.pretrainings else 50.0)
 
 
 def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterable[Record]:
@@ -88,7 +92,7 @@ class _Unit:
         yield from self._halves()
         yield from self._parts()
         yield from self._across()
-        for name in () if self.setup.brief else PRETRAININGS:
+        for name in pretrainings(self.setup):
             yield from self._pretrained(name)
 
     def _tune(self, rows: Rows, which: Trainable = "all", share: float = SHARE) -> Tuned:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.hardening import survived
-from tests.house import gentle, ladder, licences, long_form
+from tests.house import again, gentle, ladder, licences, long_form
 from tests.house.requirements import ROOT, direct
 from theory.files import write_whole
 
@@ -35,6 +35,7 @@ def _board(room: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     **{f"{room}/results/scoreboard.md": _board(room) for room in ("theory", "synthetic", "realmodels")},
     **ladder.TABLES,
+    **again.TABLES,
     **gentle.TABLES,
     **long_form.TABLES,
     "tests/hardening/survived.jsonl": lambda: survived.table(survived.read()),

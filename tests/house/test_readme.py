@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.house import page
-from theory.replication import replicate
+from tests.house import again, page
 
 ROOT = page.ROOT
 FRONT, TEXT = page.README.read_text(encoding="utf-8"), page.text()
@@ -160,38 +159,40 @@ def test_the_counts_on_this_page_are_those_of_the_comparison():
     assert not [row for row in rows if row["sign"] == "opposite" and row["verdict"] == "differs"]
 
 
-def test_what_this_page_says_of_the_two_runs_is_what_replicate_finds():
-    results = ROOT / "synthetic" / "results"
-    found, text = replicate(results / "first", results), " ".join(TEXT.split())
-    assert found.to_csv() == (results / "replication.csv").read_text(encoding="utf-8")
-    verdicts = {claim: both for (claim, _), both in found.verdicts.items()}
-    again = {claim for claim, (first, second) in verdicts.items() if first == second}
-    assert f"{len(again)} of {len(verdicts)} verdicts came out again, 0 turned into the opposite" in text
-    twice = {kind: {c for c in again if verdicts[c][0] == kind} for kind in ("reproduced", "contradicted")}
-    told = re.search(r"opposite: (.*?) are reproduced twice, (.*?) contradicted twice", text)
-    assert told is not None
-    assert _claims(told[1]) == twice["reproduced"]
-    assert _claims(told[2]) == twice["contradicted"]
-    once = re.search(r"decided in one run only \((.*?) for the claim; (.*?) against it\)", text)
-    assert once is not None
-    assert _claims(once[1]) == {
-        c for c, both in verdicts.items() if both[0] != both[1] and "reproduced" in both
-    }
-    assert _claims(once[2]) == {
-        c for c, both in verdicts.items() if both[0] != both[1] and "contradicted" in both
-    }
-    moved = sum(part.moved for part in found.parts)
-    assert f"{moved} of {len(found.parts)} deciding effects differ by more than luck" in text
+def test_what_a_page_says_of_the_three_runs_is_what_replicate_finds():
+    results, text = ROOT / "synthetic" / "results", " ".join(TEXT.split())
+    for first, second, kept in (("first", ".", "."), (".", "third", "third")):
+        found = again.pair(results / first, results / second)
+        assert found.to_csv() == (results / kept / "replication.csv").read_text(encoding="utf-8")
+    verdicts = again.verdicts()
+    for words, kind, times in (
+        (r"Reproduced in all three: (.*?)\. ", "reproduced", 3),
+        (r"Contradicted in all three: (.*?)\. ", "contradicted", 3),
+        (r"Decided in two of three: (.*?) for the claim", "reproduced", 2),
+        (r"Decided in two of three: .*? for the claim, (.*?) against it", "contradicted", 2),
+        (r"In one: (.*?) for the claim;", "reproduced", 1),
+        (r"In one: .*? for the claim; (.*?) against it", "contradicted", 1),
+    ):
+        told = re.search(words, text)
+        assert told is not None, words
+        assert _claims(told[1]) == {c for c, found in verdicts.items() if found.count(kind) == times}, words
+    assert "No verdict turned into the opposite" in text
+    assert not [c for c, found in verdicts.items() if {"reproduced", "contradicted"} <= set(found)]
+    luck = again.pair(results, results / "third").reshuffled[again.LAB]
+    assert ("The two runs of the present loop do not differ by more than luck" in text) == (luck.p >= 0.05)
+    assert all(
+        again.pair(results / "first", results / run).reshuffled[again.LAB].p < 0.05 for run in (".", "third")
+    )
 
 
 def test_what_this_page_says_of_the_rerun_is_what_its_effects_say():
     first = ROOT / "synthetic" / "results" / "first"
     old, new = _effects(first / "effects.csv"), _effects(first / "rerun.csv")
     shares = []
-    for part, again in new.items():
+    for part, moved in new.items():
         known = old.get(part, {})
         spread = np.var(list(known.values()), ddof=1) if len(known) == 10 else 0.0
-        moves = [again[seed] - known[seed] for seed in (110, 111) if seed in again and seed in known]
+        moves = [moved[seed] - known[seed] for seed in (110, 111) if seed in moved and seed in known]
         if spread > 0 and moves:
             shares.append(np.mean(np.square(moves)) / 2 / spread)
     assert (

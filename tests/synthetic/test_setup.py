@@ -17,7 +17,8 @@ def test_every_profile_and_rung_has_a_setup_that_says_its_name():
             assert setup.lab == f"synthetic/{rung}"
             assert setup.world.subjects == round(SIZES[profile] * WORLD.subjects)
             assert setup.world.never_seen == round(SIZES[profile] * WORLD.never_seen) > 1
-            assert setup.brief == (profile == "quick" or (profile == "full" and rung != "R2-2layer"))
+            assert setup.brief == (profile == "full" and rung != "R2-2layer")
+            assert setup.pretrainings == (profile != "quick")
     assert setup_for() == setup_for("full", "R2-2layer") == DEFAULT
 
 

@@ -90,6 +90,12 @@ def test_what_is_trained_is_what_is_announced(records, brief):
         assert trained == set(salience.arms(setup))
 
 
+def test_without_other_pretrainings_all_else_is_trained():
+    alone = salience.arms(replace(TINY, pretrainings=False))
+    assert alone == tuple(arm for arm in salience.arms(TINY) if "@" not in arm)
+    assert salience.pretrainings(TINY) == salience.PRETRAININGS
+
+
 def test_a_brief_unit_without_a_cache_says_the_same_of_the_arms_that_it_has(records, brief):
     same = {r for r in brief if r.trained_on != "across"}
     assert len(same) > 200
