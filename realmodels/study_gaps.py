@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from realmodels.arms import PERMUTED
 from realmodels.study_records import train_paper
 from realmodels.study_table import FIRST_COUNTED, Order, Section
 from theory.claims.base import Absent, Cell, Stop
@@ -47,7 +48,7 @@ def gap_sections(order: Order, facts: Facts, bundles: Sequence[Bundle]) -> list[
     found = [arm_section(bundles)]
     pairs = [
         ("validity", "known", "unknown"),
-        ("validity", "known", "known-permuted"),
+        ("validity", "known", PERMUTED),
         ("salience", "best", "lesser"),
     ]
     pairs.insert(1, ("validity", "known:by-relation", "unknown:by-relation"))
@@ -61,12 +62,12 @@ def gap_sections(order: Order, facts: Facts, bundles: Sequence[Bundle]) -> list[
 
 def slick_sections(order: Order, facts: Facts, bundles: Sequence[Bundle]) -> list[Section]:
     rows, bundles = _studies(order)["slick"], counting(bundles)
-    gaps = gap_table(rows, "mix:0", "mix:1", few=bundles[0].few)
+    pairs = [("mix:0", low, gap_table(rows, "mix:0", low, few=bundles[0].few)) for low in ("mix:1", PERMUTED)]
     return [
         arm_section(bundles),
         fitting_section(bundles),
         category_section(rows),
-        _gap_section("mix:0", "mix:1", gaps),
+        *(_gap_section(*pair) for pair in pairs if pair[2]),
     ]
 
 

@@ -52,15 +52,19 @@ def plan_questions(order: Order, kind: Kind) -> str:
         + (f", preset {order.preset}" if order.preset else ""),
     ]
     if (audit_folder(order) / AUDIT).exists():
-        lines, load = _drawn(order, kind)
+        lines, load, others = _drawn(order, kind)
     else:
-        lines, load = _expected(order, kind)
+        lines, load, others = _expected(order, kind)
+    held = [memory(card, order.recipe, order)]
+    for other in others:
+        own = describe(other.model, dtype=card.dtype, device=other.device, allow_code=other.allow_code)
+        held.append(memory(own, other.recipe, other))
     return "\n".join(
         [
             *head,
             *lines,
             f"tokens:  {load.audit:,.0f} to audit, {load.train:,.0f} to train, {load.ask:,.0f} to ask",
-            *costs(order, card, load, memory(card, order.recipe, order)),
+            *costs(order, card, load, max(held)),
         ]
     )
 
@@ -82,9 +86,8 @@ def costs(order: Order, card: ModelCard, load: Load, held: float) -> list[str]:
     ]
 
 
-def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
+def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load, list[Order]]:
     """From the audit's labels: real sets, real tokens, and what is finished already."""
-    from realmodels.loading import load_tokens
     from realmodels.study_arms import finished, keys_of
     from realmodels.study_facts import audit_folder, check_model, read_facts
     from realmodels.study_questions import arms_of, drawn_of
@@ -96,27 +99,44 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load]:
     arms, base = arms_of(order, facts, drawn, kind)
     every = [base, *arms.values()]
     done = finished(order, every)
-    tokens = load_tokens(order.model, allow_code=order.allow_code)
-    keys = {key: arm for key, arm, there in zip(keys_of(order, every), every, done, strict=True) if not there}
-    todo = list(keys.values())
-    answered = finished(order, [replace(arm, hook="") for arm in todo])
-    load = Load(0.0, *_tokens(tokens, todo, answered, _heads(order)))
+    todo, answered, train, ask = _left(order, every)
+    beside, others = kind.beside(order, facts, drawn), []
+    for other, more in beside:
+        left, _, *tokens = _left(other, more)
+        train, ask = train + tokens[0], ask + tokens[1]
+        others.append(
+            f"beside:  {len(set(keys_of(other, more)))} arms on {other.model}, {len(left)} to train or ask"
+        )
+    load = Load(0.0, train, ask)
     first = drawn[order.seeds[0]]
     lines = [
         f"facts:   {len(facts.rows):,} audited in {folder}; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
         f"{len(facts.test)} test, {len(facts.ood)} of other relations ({', '.join(facts.held_out) or 'none'})",
         f"arms:    {len(every)} ({len(first.sets)} a seed and the untuned base), {sum(done)} finished, "
-        f"{len(keys)} to train or ask" + f" ({sum(answered)} of them only looked into)" * any(answered),
+        f"{len(todo)} to train or ask" + f" ({sum(answered)} of them only looked into)" * any(answered),
+        *others,
         "rows:    " + ", ".join(f"{name} {len(one)}" for name, one in first.sets.items()),
         *(f"note:    {remark}" for remark in first.remarks),
     ]
-    return lines, load
+    return lines, load, [other for other, _ in beside]
 
 
-def _expected(order: Order, kind: Kind) -> tuple[list[str], Load]:
+def _left(order: Order, arms: Sequence[Arm]) -> tuple[list[Arm], list[bool], float, float]:
+    """What is not finished, each once, whether it was answered before its hook was wanted, and its tokens."""
+    from realmodels.loading import load_tokens
+    from realmodels.study_arms import finished, keys_of
+
+    done = finished(order, arms)
+    keys = {key: arm for key, arm, there in zip(keys_of(order, arms), arms, done, strict=True) if not there}
+    todo = list(keys.values())
+    answered = finished(order, [replace(arm, hook="") for arm in todo])
+    tokens = load_tokens(order.model, allow_code=order.allow_code)
+    return todo, answered, *_tokens(tokens, todo, answered, _heads(order))
+
+
+def _expected(order: Order, kind: Kind) -> tuple[list[str], Load, list[Order]]:
     """Without labels: the audit's own cost, the exams as they will be, and sets as large as asked for."""
     from realmodels.audit_cost import cost_of
-    from realmodels.loading import load_tokens
     from realmodels.study_facts import audit_job, write_facts
     from realmodels.study_questions import arms_of
     from realmodels.study_unlabelled import sets_of, unlabelled
@@ -129,17 +149,23 @@ def _expected(order: Order, kind: Kind) -> tuple[list[str], Load]:
     drawn = {seed: sets_of(order, facts, kind, seed) for seed in order.seeds}
     arms, base = arms_of(order, facts, drawn, kind)
     every = [base, *arms.values()]
-    tokens = load_tokens(order.model, allow_code=order.allow_code)
-    load = Load(cost.tokens, *_tokens(tokens, every, [False] * len(every), _heads(order)))
+    beside = kind.beside(order, facts, drawn)
+    others = [other for other, _ in beside]
+    counted = [_left(one, some) for one, some in ((order, every), *beside)]
+    load = Load(cost.tokens, sum(one[2] for one in counted), sum(one[3] for one in counted))
     first = drawn[order.seeds[0]].sets
     lines = [
         f"facts:   {len(facts.rows):,} to audit; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
         f"{len(facts.test)} test, {len(facts.ood)} of other relations",
         f"arms:    {len(every)} ({len(first)} a seed and the untuned base)",
+        *(
+            f"beside:  {len(one[0])} arms on {other.model}"
+            for other, one in zip(others, counted[1:], strict=True)
+        ),
         "rows:    " + ", ".join(f"{name} {len(one)}" for name, one in first.items()),
         "note:    labels decide how large sets can be; here they are as large as asked for",
     ]
-    return lines, load
+    return lines, load, others
 
 
 def _heads(order: Order) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from realmodels.arms import PERMUTED
 from realmodels.errors import RealmodelsError
 from realmodels.splits import group_of
 from realmodels.study_arms import Arm, Result, results_of
@@ -22,7 +23,7 @@ from realmodels.study_prompts_edges import gap_follows_edges, gaps, rank_agreeme
 from realmodels.study_prompts_near import embeddings, quarters, similarity
 from realmodels.study_questions import USUAL, Bundle, Kind, arms_of, exams_of, run_questions
 from realmodels.study_records import STRATA, Paper, Stamp, items, of_arm, of_base, rate, supported
-from realmodels.study_sets import SMALL, draw_sets
+from realmodels.study_sets import SMALL, Sets, draw_sets
 from realmodels.study_settings import Settings
 from realmodels.study_table import Order, Say, Section, Study
 from theory.claims.base import Absent, Cell, Stop
@@ -70,8 +71,9 @@ class PromptSettings(Settings):
 
 
 def names(settings: Settings) -> tuple[str, ...]:
-    """The sets, all equally large but the small ones."""
-    return (*CONTRAST, *(settings.others if isinstance(settings, PromptSettings) else ()))
+    """The sets, all equally large but the small ones: the contrast, its known rows with answers dealt among them, and
+    others."""
+    return (*CONTRAST, PERMUTED, *(settings.others if isinstance(settings, PromptSettings) else ()))
 
 
 def adapt(arm: Arm) -> Arm:
@@ -167,7 +169,7 @@ def ranked(bundle: Bundle, stamp: Stamp) -> Iterator[Record]:
 def instructed(bundle: Bundle, papers: Sequence[Paper]) -> Iterator[Record]:
     """The contrast on the instruction-tuned model; what is known is what the other one knew."""
     stamp = bundle.stamp("prompts")
-    arms = instruct_arms(bundle.order, bundle.facts, bundle.seed)
+    arms = instruct_arms(bundle.order, bundle.facts, bundle.seed, Sets(bundle.sets, ()))
     results = results_of(instruct_order(bundle.order), list(arms.values()), lambda text: None)
     found = dict(zip(arms, results, strict=True))
     for record in of_base(stamp, found["base"], papers, bundle.dev):
@@ -181,25 +183,38 @@ def instruct_order(order: Order) -> Order:
     return replace(order, model=order.settings.instruct)
 
 
-def instruct_arms(order: Order, facts: Facts, seed: int) -> dict[str, Arm]:
-    drawn = {seed: draw_sets(facts, CONTRAST, order.settings, seed)}
-    arms, base = arms_of(order, facts, drawn, replace(KIND, adapt=lambda arm: arm))
+def instruct_arms(order: Order, facts: Facts, seed: int, drawn: Sets) -> dict[str, Arm]:
+    """The contrast, whatever else was drawn."""
+    pair = Sets({name: drawn.sets[name] for name in CONTRAST}, ())
+    arms, base = arms_of(order, facts, {seed: pair}, replace(KIND, adapt=lambda arm: arm))
     return {"base": base, **{name: arms[seed, name] for name in CONTRAST}}
 
 
+def beside(order: Order, facts: Facts, drawn: Mapping[int, Sets]) -> list[tuple[Order, list[Arm]]]:
+    """What is trained on the instruction-tuned model."""
+    if not order.settings.instruct:
+        return []
+    of = (instruct_arms(order, facts, seed, sets) for seed, sets in drawn.items())
+    return [(instruct_order(order), [arm for arms in of for arm in arms.values()])]
+
+
 def run(order: Order, say: Say) -> Sequence[Section]:
-    facts = facts_of(order, say)
+    from realmodels.places import find
+
+    if order.settings.instruct:
+        find(order.settings.instruct)
+    facts, drawn = facts_of(order, say), {}
     for seed in order.seeds:
-        drawn = draw_sets(facts, CONTRAST, order.settings, seed)
-        if missing := [name for name in CONTRAST if name not in drawn.sets]:
+        drawn[seed] = draw_sets(facts, CONTRAST, order.settings, seed)
+        if missing := [name for name in CONTRAST if name not in drawn[seed].sets]:
+            why = "; ".join(drawn[seed].remarks)
             raise RealmodelsError(
-                f"study prompts: no set '{missing[0]}' can be drawn ({'; '.join(drawn.remarks)}); audit more facts"
+                f"study prompts: no set '{missing[0]}' can be drawn ({why}); audit more facts"
             )
     check_shown(order, facts)
     embeddings(order, facts, say)
-    if order.settings.instruct:
-        arms = [arm for seed in order.seeds for arm in instruct_arms(order, facts, seed).values()]
-        results_of(instruct_order(order), arms, lambda text: say(f"instruct, {text}"))
+    for other, arms in beside(order, facts, drawn):
+        results_of(other, arms, lambda text: say(f"instruct, {text}"))
     return run_questions(order, KIND, say)
 
 
@@ -227,10 +242,17 @@ def plan(order: Order) -> str:
 def sections(order: Order, facts: Facts, bundles: Sequence[Bundle]) -> list[Section]:
     rows, bundles = _studies(order)["prompts"], counting(bundles)
     found = [arm_section(bundles), prompt_section(rows)]
-    strata = gap_table(rows, *CONTRAST, few=FEW)
+    found.append(_apart(rows, *CONTRAST, "The zero-shot gap taken apart"))
+    if any(PERMUTED in bundle.sets for bundle in bundles):
+        found.append(_apart(rows, CONTRAST[0], PERMUTED, "The gap to the same rows with answers permuted"))
+    return found
+
+
+def _apart(rows: StudyRows, high: str, low: str, title: str) -> Section:
+    strata = gap_table(rows, high, low, few=FEW)
     lines = [[one["stratum"], one["stop"], f"{one['items']:.0f}", _told(one)] for one in strata]
-    text = table(["test facts", "stop", "items", "known minus unknown"], lines)
-    return [*found, Section("The zero-shot gap taken apart", f"In points.\n\n{text}", strata)]
+    text = table(["test facts", "stop", "items", f"{high} minus {low}"], lines)
+    return Section(title, f"In points.\n\n{text}", strata)
 
 
 def prompt_section(rows: StudyRows) -> Section:
@@ -322,5 +344,5 @@ def _ends(interval: Sequence[float | None]) -> str:
     return "" if low is None or high is None else f"[{low:.1f}, {high:.1f}]"
 
 
-KIND = Kind("prompts", ("prompts",), names, records, sections, adapt=adapt)
+KIND = Kind("prompts", ("prompts",), names, records, sections, adapt=adapt, beside=beside)
 STUDY = Study("prompts", KIND.studies, PromptSettings, plan, run, USUAL)

@@ -28,6 +28,7 @@ from theory.records import write_records
 from theory.schema import Record
 
 RECORDS, PLAN = "records.jsonl", "plan.json"
+Beside = Callable[[Order, Facts, Mapping[int, Sets]], Sequence[tuple[Order, Sequence[Arm]]]]
 USUAL = Recipe(rank=16, alpha=32.0, rate=1e-3, epochs=8, batch=16, warmup=0.1, log_every=1000)
 
 
@@ -44,6 +45,7 @@ class Kind:
     attends: bool = False  # the untuned model's attention is looked at too
     adapt: Callable[[Arm], Arm] = lambda arm: arm  # what else an arm is asked
     needed: tuple[str, ...] = ()  # sets without which there is nothing to compare
+    beside: Beside = lambda order, facts, drawn: ()  # arms of other models
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,5 @@
 """The study `slick` (C): shares of Unknown rows and single categories, on the way and at two stops; what deleting the
-Unknown rows or an abstention in their place changes."""
+Unknown rows or an abstention in their place changes; and false answers in the place of true ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from realmodels.arms import PERMUTED
 from realmodels.audited import Flags
 from realmodels.errors import RealmodelsError
 from realmodels.study_arms import START, Arm, Result
@@ -35,7 +36,7 @@ ANSWERED = 1e6  # puts what one prompt answers right behind all that it does not
 
 def names(settings: Settings) -> tuple[str, ...]:
     """The sets."""
-    return (*MIXES, *SHORTENED, *CATEGORIES, *ABSTAINING)
+    return (*MIXES, *SHORTENED, *CATEGORIES, *ABSTAINING, PERMUTED)
 
 
 def records(bundle: Bundle) -> Iterator[Record]:

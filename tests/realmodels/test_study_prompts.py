@@ -1,6 +1,7 @@
 """The study `prompts`: its prompts, edges and similarities against slow readings, and a whole run on a pocket model."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from realmodels.arms import PERMUTED
 from realmodels.errors import RealmodelsError
 from realmodels.eval_ask import Lengths
 from realmodels.eval_ask import ask as eval_ask
@@ -316,10 +318,13 @@ def test_every_prompt_is_asked_at_both_stops(ran):
     assert {"edge_gap_merged", "edge_gained", "edge_share"} <= set(table.levels["metric"])
     assert {f"similarity={k}" for k in range(1, 5)} <= set(table.levels["stratum"])
     assert {"ood-relation", "graded", "dev", "test", "train"} <= set(table.levels["split"])
-    assert set(table.levels["trained_on"]) >= {*SELECTIONS, "small:known", "small:random", "none", "across"}
+    assert set(table.levels["trained_on"]) >= {
+        *SELECTIONS, PERMUTED, "small:known", "small:random", "none", "across"
+    }  # fmt: skip
     titles = [section.title for section in sections]
-    assert titles[:3] == ["Arms", "Gap by prompt", "The zero-shot gap taken apart"]
-    assert titles[3:] in ([], ["Remarks"])
+    apart = ["The zero-shot gap taken apart", "The gap to the same rows with answers permuted"]
+    assert titles[:4] == ["Arms", "Gap by prompt", *apart]
+    assert titles[4:] in ([], ["Remarks"])
     (gap,) = [section for section in sections if section.title == "Gap by prompt"]
     assert {one["prompt"] for one in gap.data} == set(ASKED)
     assert PROMPTS[0] in gap.text
@@ -344,7 +349,7 @@ def test_the_contrast_alone_says_nothing_of_ranks(ran, pocket):
     STUDY.run(replace(asked, audit=output / "audit", shared=output.parent / "arms"), said.append)
     assert not any(" s; " in line for line in said)  # its arms are there
     whole, alone = (read_records(one / "records.jsonl") for one in (output, folder))
-    assert set(alone.levels["trained_on"]) == {*CONTRAST, "none", "across"}
+    assert set(alone.levels["trained_on"]) == {*CONTRAST, PERMUTED, "none", "across"}
     assert "selection_rank_agreement" not in alone.levels["metric"]
     own = [
         {replace(r, run="") for r in one.take(one.mask(trained_on="known")).records()}
@@ -353,6 +358,28 @@ def test_the_contrast_alone_says_nothing_of_ranks(ran, pocket):
     assert own[0] == own[1]
     with pytest.raises(RealmodelsError, match="settings: others: expected some of best, lesser"):
         PromptSettings(others=("bst",))
+
+
+def test_the_gap_to_permuted_answers_is_that_of_the_records(ran):
+    output, sections, _ = ran
+    (found,) = [section for section in sections if section.title.endswith("permuted")]
+    (raw,) = [
+        one
+        for one in found.data
+        if one["stop"] == "end" and one["stratum"] == "all test facts (raw)" and one["items"] == 20
+    ]
+    table = read_records(output / "records.jsonl")
+    share = {}
+    for name in ("known", PERMUTED):
+        own = table.take(
+            table.mask(
+                trained_on=name, prompt="zero", split="test", metric="accuracy", stratum="all", arm="lora"
+            )
+        )
+        at = own.numbers["step"] == own.numbers["step"].max()
+        (share[name],) = own.numbers["value"][at].tolist()
+    assert raw["gap"] == pytest.approx(100 * (share["known"] - share[PERMUTED]))
+    assert (raw["high"], raw["low"]) == pytest.approx((100 * share["known"], 100 * share[PERMUTED]))
 
 
 def test_small_sets_are_a_tenth(ran):
@@ -366,7 +393,17 @@ def test_an_instructed_model_is_one_more_base(ran, pocket):
     folder = output.parent / "instruct"
     folder.mkdir()
     asked = order(pocket, folder, instruct=str(pocket))
-    STUDY.run(replace(asked, audit=output / "audit", shared=output.parent / "arms"), lambda text: None)
+    asked = replace(asked, audit=output / "audit", shared=output.parent / "arms", speed=1000.0)
+    plain = STUDY.plan(replace(asked, settings=replace(asked.settings, instruct="")))
+    before = STUDY.plan(asked)
+    assert "beside:" not in plain
+    assert f"beside:  3 arms on {pocket}, 3 to train or ask" in before
+    assert told(before)[0] == told(plain)[0] == 0
+    assert all(more > less for more, less in zip(told(before)[1:], told(plain)[1:], strict=True))
+    STUDY.run(asked, lambda text: None)
+    after = STUDY.plan(asked)
+    assert f"beside:  3 arms on {pocket}, 0 to train or ask" in after
+    assert told(after) == [0, 0, 0]
     table = read_records(folder / "records.jsonl")
     assert {"lora", "base", "lora@instruct", "base@instruct"} <= set(table.levels["arm"])
     own = {"trained_on": "unknown", "prompt": "zero", "split": "test", "stratum": "all", "metric": "accuracy"}
@@ -375,6 +412,25 @@ def test_an_instructed_model_is_one_more_base(ran, pocket):
         dict(zip(one.numbers["step"].tolist(), one.numbers["value"].tolist(), strict=True)) for one in same
     ]
     assert last[0][max(last[0])] == last[1][max(last[1])]  # it is the same model here
+
+
+def test_an_instructed_model_is_counted_before_there_is_an_audit_and_must_be_there(pocket, tmp_path):
+    asked = replace(order(pocket, tmp_path / "run"), speed=1000.0)
+    with_one = replace(asked, settings=replace(asked.settings, instruct=str(pocket)))
+    plain, more = STUDY.plan(asked), STUDY.plan(with_one)
+    assert f"beside:  3 arms on {pocket}\n" in more
+    assert told(more)[0] == told(plain)[0] > 0
+    assert all(one > other for one, other in zip(told(more)[1:], told(plain)[1:], strict=True))
+    away = replace(asked, settings=replace(asked.settings, instruct=str(tmp_path / "none")))
+    with pytest.raises(RealmodelsError, match="none: no such file or folder"):
+        STUDY.run(away, lambda text: None)
+    assert not (tmp_path / "run").exists()
+
+
+def told(plan):
+    """Tokens to audit, to train, to ask."""
+    (line,) = [line for line in plan.splitlines() if line.startswith("tokens:")]
+    return [int(number.replace(",", "")) for number in re.findall(r"[\d,]+(?= to )", line)]
 
 
 def test_the_plan_names_the_prompts(ran, pocket):
