@@ -67,6 +67,11 @@ class Difference:
     detectable: float
     adjusted: float = math.nan
 
+    @property
+    def over_items(self) -> bool:
+        """Whether the test is over items although some have one subject, because of these there are too few."""
+        return self.subjects < self.n and not self.test.endswith("subjects")
+
 
 def compare(
     first: Sequence[Run],

@@ -96,6 +96,7 @@ def render(found: Sequence[Difference], first: str, second: str, stratum: str = 
         "",
         f"p by {tests}; Holm's over this table",
     ]
+    notes += [few_subjects(one) for one in found if one.over_items]
     if seeds:
         notes.append(
             "intervals by item and by subject are of means over these seeds and leave out what seeds vary"
@@ -103,6 +104,13 @@ def render(found: Sequence[Difference], first: str, second: str, stratum: str = 
     elif found:
         notes.append("one run on each side: what another seed of training would change is not covered")
     return "\n".join(notes)
+
+
+def few_subjects(one: Difference) -> str:
+    return (
+        f"{one.task} {one.metric}: its {one.n:,} items have {one.subjects} subject{'s' * (one.subjects > 1)}, too few "
+        "to test over; p is over items, as if those of a subject were independent: ask about more subjects"
+    )
 
 
 def _limits(found: Interval | None) -> str:

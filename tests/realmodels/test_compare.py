@@ -116,6 +116,26 @@ def test_subjects_that_do_not_cluster_do_not():
     assert (subject.high - subject.low) / (item.high - item.low) == pytest.approx(1, abs=0.15)
 
 
+def test_a_test_over_items_of_few_subjects_is_called_one(put):
+    one = [1, 1, 0, 1, 1, 0, 1, 1]
+    for subjects in (2, 4, 5, 8):
+        names = [f"S{i % subjects}" for i in range(8)]
+        (found,) = run(put(f"a{subjects}", one, subjects=names), put("b", [0, 0, 1, 0, 0, 0, 0, 1]))
+        text = render([found], "a", "b")
+        said = (
+            f"facts_zero exact: its 8 items have {subjects} subjects, too few to test over; "
+            "p is over items, as if those of a subject were independent: ask about more subjects"
+        )
+        assert (said in text.splitlines()) == found.over_items == (subjects < 5)
+        assert (found.test == "McNemar") == (subjects != 5)
+    alone = put("alone", one, subjects=["S"] * 8)
+    (found,) = run(alone, put("b", [0] * 8))
+    assert "its 8 items have 1 subject, too few" in render([found], "a", "b")
+    two = f"{put('c', one, subjects=list('aabbccdd'))},{put('d', one)}"
+    (found,) = run(two, put("b", [0] * 8))
+    assert (found.over_items, found.test) == (False, "seeds x subjects")
+
+
 def test_subjects_of_unequal_size_weigh_by_their_items():
     values, groups = np.array([[1.0], [1.0], [1.0], [0.0], [0.0]]), np.array([0, 0, 0, 1, 2])
     (found,) = bootstrap(values, groups, draws=4000)
