@@ -44,10 +44,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts by the folded name of their subject."""
+    """Facts by the folded name of their subject, and the words of all relations, whoever has them."""
 
     of: Mapping[str, tuple[Fact, ...]]
     matcher: str = WORDS
+    cues: frozenset[str] = frozenset()
     _forms: dict[str, str] = field(default_factory=dict, repr=False)
 
     def about(self, name: str) -> tuple[Fact, ...]:
@@ -55,12 +56,13 @@ class Facts:
 
     def judge(self, claim: str, name: str) -> Verdict:
         """A claim that uses a relation's words is judged by that relation alone: supported if it names its object, else
-        not. One that uses none is supported by any object, and else the table says nothing."""
+        not. Of a relation that is told of others alone the table says nothing. A claim in words of none is supported by
+        any object, and else the table says nothing."""
         said = f" {normalize(claim)} "
         own = self.about(name)
         bare = frozenset(map(_root, _without(said, name).split()))
         meant = [fact for fact in own if fact.cues & bare]
-        for fact in meant or own:
+        for fact in meant or (() if self.cues & bare else own):
             if (found := self._object(claim, said, name, fact)) is not None:
                 return Verdict(True, fact.relation, found)
         return Verdict(False, meant[0].relation) if meant else Verdict(None)
@@ -137,6 +139,7 @@ def facts_from(rows: Iterable[tuple[str, str, Sequence[str], str]], matcher: str
             for subject, own in found.items()
         },
         matcher,
+        frozenset().union(*by_name.values()) - shared,
     )
 
 
@@ -154,7 +157,9 @@ def _roots(text: str) -> list[str]:
 
 
 def _root(word: str) -> str:
-    """born; director, directed and directs are one word."""
+    """born; director, directed and directs are one word, and so are die, dies and died."""
+    if word[1:] in ("ies", "ied"):
+        return word[:3]
     return _ENDING.sub("", word) if len(word) > 4 else word
 
 

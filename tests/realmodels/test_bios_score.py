@@ -28,6 +28,7 @@ ROWS = [
     ("Ann Lee", "place of birth", ["Rome", "Roma"], "Where was Ann Lee born?"),
     ("Ann Lee", "occupation", ["poet"], "What is Ann Lee's occupation?"),
     ("Bob Ray", "place of birth", ["Oslo"], "Where was Bob Ray born?"),
+    ("Ida Wu", "place of death", ["Kyiv"], "Where did Ida Wu die?"),
 ]
 
 
@@ -41,6 +42,10 @@ ROWS = [
         ("Ann Lee was born a poet.", "Ann Lee", False, "place of birth"),
         ("Bob Ray is a poet.", "Bob Ray", None, ""),
         ("Cem was born in Rome.", "Cem", None, ""),
+        ("Ann Lee died in Rome.", "Ann Lee", None, ""),  # where she was born
+        ("Ida Wu was born in Kyiv.", "Ida Wu", None, ""),
+        ("Ida Wu died in Kyiv.", "Ida Wu", True, "place of death"),
+        ("Ida Wu is of Kyiv.", "Ida Wu", True, "place of death"),
     ],
 )
 def test_a_claim_is_judged_by_the_relation_it_speaks_of(claim, name, support, relation):
