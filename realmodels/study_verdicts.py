@@ -55,6 +55,8 @@ def conclude(order: Order, study: Study, shown: Sequence[Section]) -> Concluded:
 
 def verdict_section(board: Scoreboard) -> Section:
     """Every part of every claim, ours beside the paper's."""
+    from theory.claims.interval import over
+
     rows = []
     for verdict in board.verdicts:
         claim = verdict.claim
@@ -73,7 +75,10 @@ def verdict_section(board: Scoreboard) -> Section:
                 ]
             )
     text = table(["claim", "verdict", "part", "claimed", "ours [95% interval]", "paper"], rows)
-    text += "\n\nTwo-sided 5% over seeds after Holm's correction within each family (letter); rules fixed beforehand."
+    said = over(
+        part.interval for verdict in board.verdicts for part in verdict.parts if part.interval is not None
+    )
+    text += f"\n\nTwo-sided 5% {said} after Holm's correction within each family (letter); rules fixed beforehand."
     return Section("Verdicts", text, json.loads(board.to_json()))
 
 

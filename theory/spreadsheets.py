@@ -14,3 +14,9 @@ def safe(value: object) -> object:
         value = value.replace("\r\n", "\n").replace("\r", "\n")
         return "'" + value if value.startswith(FORMULA) or value.lstrip().startswith(FORMULA) else value
     return "" if value is None else value
+
+
+def raw(cell: str) -> str:
+    """The text that `safe` wrote so."""
+    text = cell[1:]
+    return text if cell.startswith("'") and safe(text) == cell else cell

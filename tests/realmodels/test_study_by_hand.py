@@ -229,10 +229,6 @@ def test_claims_and_the_waterfall_read_the_same_rows(order, bundles):
             [a - b for one in found.values() for a, b, labels in one.values() if inside(labels)]
         )
 
-    def mean_gap(inside):
-        own = [[a - b for a, b, labels in one.values() if inside(labels)] for one in found.values()]
-        return np.mean([np.mean(one) for one in own])
-
     for claim, name, inside in (
         ("V1", "gap at the end, answers that do not overlap the subject", lambda one: not one["overlap"]),
         ("V2", "gap at the end, answers in both training sets or in neither", same_support),
@@ -245,14 +241,21 @@ def test_claims_and_the_waterfall_read_the_same_rows(order, bundles):
     assert parts["V3", "gap at the end, relations beyond guessing"].outcome == "not asked"
     bars = {bar.name: bar for bar in decompose(read_records(order.output / RECORDS))}
     chain = [
-        mean_gap(lambda one: True),
-        mean_gap(lambda one: not one["overlap"]),
-        mean_gap(lambda one: not one["overlap"] and same_support(one)),
-        mean_gap(lambda one: not one["overlap"] and same_support(one) and not one["dominant"]),
+        gap(lambda one: True),
+        gap(lambda one: not one["overlap"]),
+        gap(lambda one: not one["overlap"] and same_support(one)),
+        gap(lambda one: not one["overlap"] and same_support(one) and not one["dominant"]),
     ]
     wanted = [chain[0], chain[0] - chain[1], chain[1] - chain[2], chain[2] - chain[3], chain[3]]
-    assert [bar.interval.mean for bar in bars.values()] == pytest.approx(wanted)
-    assert sum(bar.interval.mean for bar in list(bars.values())[1:]) == pytest.approx(chain[0])
+    together = parts[
+        "V3", "gap at the end without copying, unequal answer support and guessing together"
+    ].interval
+    rest = bars["rest"].interval
+    assert [100 * x for x in (rest.mean, rest.low, rest.high)] == pytest.approx(
+        [together.mean, together.low, together.high]
+    )
+    assert [100 * bar.interval.mean for bar in bars.values()] == pytest.approx(wanted)
+    assert 100 * sum(bar.interval.mean for bar in list(bars.values())[1:]) == pytest.approx(chain[0])
 
 
 def test_an_arm_that_is_not_there_is_missing_and_contradicts_nothing(order, bundles):

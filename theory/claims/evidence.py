@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.claims.base import Absent, Cell, Curve, Series
+from theory.claims.base import Absent, Cell, Curve, ItemCurve, Series
 from theory.claims.vocabulary import PRIMARY
 from theory.errors import TheoryError
 from theory.table import Table
@@ -77,6 +77,17 @@ class StudyRows:
         total = np.bincount(place, weights=n * self._column("value", rows), minlength=len(weight))
         values = np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), np.nan)
         return Curve(seeds, steps, values.reshape(shape), weight.reshape(shape))
+
+    def item_curve(self, cell: Cell) -> ItemCurve | None:
+        """All steps by item; None unless all rows are single items."""
+        rows = self._rows(cell)
+        if not len(rows) or not self._single(rows).all():
+            return None
+        names, item = np.unique(self.table.codes["item"][rows].astype(np.int64), return_inverse=True)
+        axes = [np.unique(self._column(name, rows), return_inverse=True) for name in ("seed", "step")]
+        values = np.full((*(len(levels) for levels, _ in axes), len(names)), np.nan)
+        values[axes[0][1], axes[1][1], item] = self._column("value", rows)
+        return ItemCurve(names, values)
 
     def _rows(self, cell: Cell, stop: tuple[Index, Index] | None = None) -> Index:
         """Rows labelled exactly by the keys of the stratum, or single items that carry them among others.

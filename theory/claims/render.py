@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from theory.claims.base import LEVEL
+from theory.claims.interval import over
 from theory.spreadsheets import safe
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def to_text(board: Scoreboard, parts: bool = False) -> str:
             *(f"No rows with study={study}: {', '.join(claims)}." for study, claims in unasked.items()),
             *([f"Laboratory: {labs[0]}."] if alone else []),
             ", ".join(f"{counts[answer]} {answer}" for answer in ANSWERS) + ".",
-            f"Two-sided {LEVEL:.0%} over seeds after Holm's correction within each family (letter) of a run.",
+            f"Two-sided {LEVEL:.0%} {_over(board)} after Holm's correction within each family (letter) of a run.",
             "Effect: the claim's first part. Paper: its number; ~ our interval meets it, ! it does not.",
         ]
     )
@@ -110,6 +111,12 @@ def _settling(verdict: Verdict) -> PartVerdict:
     """The first part that the verdict follows from."""
     wanted = {"contradicted": "opposed", "inconclusive": "open"}.get(verdict.answer, "")
     return next((part for part in verdict.parts if part.outcome == wanted), verdict.parts[0])
+
+
+def _over(board: Scoreboard) -> str:
+    """What the intervals of all parts go over."""
+    parts = (part for verdict in board.verdicts for part in verdict.parts)
+    return over(part.interval for part in parts if part.interval is not None)
 
 
 def _line(cells: tuple[str, ...], widths: Mapping[int, int]) -> str:

@@ -14,21 +14,19 @@ from theory.claims.base import LEVEL, MIN_SEEDS, Claim, Evidence, Measured, Part
 from theory.claims.catalogue import CLAIMS, choose
 from theory.claims.decide import boundary, settle
 from theory.claims.evidence import StudyRows, split_studies
+from theory.claims.interval import interval_of
 from theory.claims.room import cramped
 from theory.files import write_whole
 from theory.intervals import (
     Interval,
     bootstrap_bounds,
     holm,
-    items_interval,
     minimum_detectable_effect,
-    t_interval,
 )
 from theory.table import Table
 
 Outcome = Literal["supported", "opposed", "open", "missing", "too few seeds", "not asked", "reported"]
 Answer = Literal["reproduced", "contradicted", "inconclusive", "missing"]
-SHARES = ("points", "share")  # units of what lies between 0 and 1
 NOWHERE = "-"  # laboratory and run of a claim for which nobody wrote rows
 WITHOUT_ROWS: Mapping[Role, Outcome] = {
     "decides": "missing",
@@ -176,10 +174,10 @@ def _examine(part: Part, measured: Measured, bootstrap: Interval | None, evidenc
     reported = part.role == "reported"
     if bootstrap is None:
         few = f"{n} paired {'seed' if n == 1 else 'seeds'}, {MIN_SEEDS} are needed"
-        interval = _scaled(_interval(measured, part.unit), part.scale) if n else None
+        interval = _scaled(interval_of(measured, part.unit), part.scale) if n else None
         note = "; ".join(filter(None, (few, unpaired)))
         return PartVerdict(part, "reported" if reported else "too few seeds", n, interval, note=note)
-    interval, number = _interval(measured, part.unit), part.published
+    interval, number = interval_of(measured, part.unit), part.published
     scaled, narrow = _scaled(interval, part.scale), cramped(part, measured, evidence)
     return PartVerdict(
         part,
@@ -266,12 +264,6 @@ def _no_rows(filters: Sequence[str]) -> str:
     """The first filter in full, and how many others found nothing either."""
     more = len(dict.fromkeys(filters)) - 1
     return f"no rows with {filters[0]}" + (f" (and {more} more such filters)" if more else "")
-
-
-def _interval(measured: Measured, unit: str) -> Interval:
-    if measured.matrix is None:
-        return t_interval(measured.effects)
-    return items_interval(measured.matrix, measured.shared_items, measured.limits if unit in SHARES else None)
 
 
 def _scaled(interval: Interval, scale: float) -> Interval:
