@@ -17,7 +17,9 @@ FIRST_SEED = 100  # seeds below it are for choosing a regime; nothing reported r
 DEFAULT_RUNG = "R2-2layer"
 RUNGS = ("R1-fixed", "R1-dense", "R1-mlp", "R2-2layer", "R2-4layer")
 # The default rung with one thing changed; rungs too, so that the scoreboard is claims x all of them.
-ABLATIONS = tuple(f"{DEFAULT_RUNG}-{name}" for name in ("flat", "seen", "plain", "wide", "read", "gentle"))
+ABLATIONS = tuple(
+    f"{DEFAULT_RUNG}-{name}" for name in ("flat", "seen", "plain", "wide", "read", "gentle", "told")
+)
 REFERENCE_SPEED = 100.0  # `speed()` of the machine on which the studies' costs were measured
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 

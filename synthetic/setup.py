@@ -249,6 +249,15 @@ def _told(setup: Setup, **text: Any) -> Setup:
     return replace(setup, text=replace(setup.text, **text))
 
 
+def _in_longer_biographies(setup: Setup) -> Setup:
+    """Half or more of what there is to tell of a subject, up to three subjects in a document; the rows of pretraining
+    are longer then, so that fewer of them make as many tokens a step."""
+    return replace(
+        _told(setup, gathered=0.5, in_a_row=3),
+        pretrain=replace(setup.pretrain, batch=setup.pretrain.batch * 3 // 4),
+    )
+
+
 def _in_a_world(setup: Setup, **world: Any) -> Setup:
     return replace(setup, world=replace(setup.world, **world))
 
@@ -267,4 +276,5 @@ _RUNGS: Mapping[str, Callable[[Setup], Setup]] = {
     "R2-2layer-wide": lambda setup: _reshaped(setup, width=128, hidden=352),
     "R2-2layer-read": lambda setup: variant(setup, "pretrain:long"),  # twice the pretraining
     "R2-2layer-gentle": lambda setup: _tuned(setup, rate=3e-4, epochs=5),  # what prompts use is not forgotten
+    "R2-2layer-told": _in_longer_biographies,
 }

@@ -5,7 +5,19 @@ import pytest
 
 from synthetic.errors import SyntheticError
 from synthetic.profiles import ABLATIONS, PROFILES, RUNGS
-from synthetic.setup import DEFAULT, SIZES, TEXT, TUNE, WORLD, Setup, Shape, setup_for, setup_from, variant
+from synthetic.setup import (
+    DEFAULT,
+    PRETRAIN,
+    SIZES,
+    TEXT,
+    TUNE,
+    WORLD,
+    Setup,
+    Shape,
+    setup_for,
+    setup_from,
+    variant,
+)
 from synthetic.train_spec import TrainSpec
 
 
@@ -43,18 +55,21 @@ def test_an_ablation_changes_one_thing():
         "wide": {"shape"},
         "read": {"world"},
         "gentle": {"tune"},
+        "told": {"text", "pretrain"},
     }
     for rung in ABLATIONS:
         setup = setup_for("full", rung)
         assert setup.brief
         other = {f.name for f in fields(setup) if getattr(setup, f.name) != getattr(DEFAULT, f.name)}
         assert other == {"rung", "brief"} | changed[rung.rpartition("-")[2]]
-    flat, seen, plain, _, read, gentle = (setup_for("full", rung) for rung in ABLATIONS)
+    flat, seen, plain, _, read, gentle, longer = (setup_for("full", rung) for rung in ABLATIONS)
     assert flat.world == replace(WORLD, prior_exponent=0.0)
     assert seen.world == replace(WORLD, unseen=0.0)
     assert plain.text == replace(TEXT, templates=TEXT.templates[:1])
     assert read.world == replace(WORLD, mean_exposure=2 * WORLD.mean_exposure)
     assert gentle.tune == replace(TUNE, rate=0.3 * TUNE.rate, epochs=TUNE.epochs // 4)
+    assert longer.text == replace(TEXT, gathered=0.5, in_a_row=3)
+    assert longer.pretrain == replace(PRETRAIN, batch=6)
 
 
 def test_variants_change_the_exposures_alone():
