@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from theory.errors import out_of_memory
+from theory.errors import out_of_memory, unread
 
 USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -137,6 +137,9 @@ def _run(command: Command) -> int:
         if not isinstance(problem, OSError):
             raise
         return _say(problem)
+    except SyntaxError as problem:
+        print(unread(problem), file=sys.stderr)
+        return FAILED
     except ValueError as problem:
         if type(problem).__module__.split(".")[0] not in {"theory", "synthetic", "realmodels", "figures"}:
             raise

@@ -24,3 +24,11 @@ def out_of_memory(problem: BaseException) -> bool:
     return isinstance(problem, MemoryError) or (
         isinstance(problem, RuntimeError | ImportError | SystemError) and any(one in text for one in said)
     )
+
+
+def unread(problem: SyntaxError) -> str:
+    """A module that was installed whole and is no Python: the parser says so where memory ran out while it read."""
+    return (
+        f"error: {problem.filename}: is read as no Python ({problem.msg}), which a lack of memory can do; "
+        "give it more, or install it again"
+    )

@@ -38,6 +38,11 @@ def _start(room: str, about: str) -> int:
             raise
         print("error: not enough memory to load the modules; give it more", file=sys.stderr)
         return 1
+    except SyntaxError as problem:
+        from theory.errors import unread
+
+        print(unread(problem), file=sys.stderr)
+        return 1
 
 
 class _Output(FileIO):

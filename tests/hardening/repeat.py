@@ -39,10 +39,11 @@ class Way:
 WAYS = (
     Way(
         "again in another process, with another Python hash seed",
-        "labels, tables, arms, an adapter, evaluations and a pocket model are equal byte for byte",
+        "labels, tables, arms, an adapter, evaluations, a pocket model and pictures are equal byte for byte",
         (
             f"{HERE}::test_real_models_do_not_depend_on_the_hash_seed",
             f"{HERE}::test_the_laboratory_does_not_depend_on_the_hash_seed",
+            f"{HERE}::test_figures_do_not_depend_on_the_hash_seed",
         ),
     ),
     Way(

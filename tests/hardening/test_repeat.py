@@ -163,6 +163,21 @@ def test_measurements_do_not_depend_on_workers_or_the_hash_seed(tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
+def test_figures_do_not_depend_on_the_hash_seed(tmp_path):
+    found = []
+    for seed in (1, 977):
+        run = tmp_path / str(seed) / "run"
+        run.mkdir(parents=True)
+        records_of(run)
+        out = tmp_path / str(seed) / "out"
+        apart("-m", "figures", "all", str(run), "--workers", "1", "--output", str(out), seed=seed)
+        names = sorted(file.name for file in out.iterdir())
+        assert {"forest.csv", "forest.pdf", "forest.png", "forest.svg"} < set(names)
+        found.append(dict(zip(names, digest(*(out / name for name in names)), strict=True)))
+    assert found[0] == found[1]
+
+
 # ---------------------------------------------------------------- global random state
 
 

@@ -22,6 +22,7 @@ from synthetic.workers import attempt
 from theory.command import main
 from theory.errors import TheoryError, out_of_memory
 from theory.runs import locked
+from theory.startup import start
 
 from . import starve, starve_run
 from .starve_commands import NAMED, write_records
@@ -138,6 +139,11 @@ def failing(problem):
         (ImportError("x.so: failed to map segment from shared object"), 1, "error: out of memory"),
         (SystemError("error return without exception set"), 1, "error: out of memory"),
         (
+            SyntaxError("expected ':'", ("audit.py", 3, 1, "x")),
+            1,
+            "error: audit.py: is read as no Python (expected ':')",
+        ),
+        (
             FileNotFoundError(2, "No such file or directory", "out of memory.txt"),
             2,
             "out of memory.txt: No such file",
@@ -161,6 +167,24 @@ def test_other_errors_are_bugs(problem):
     with pytest.raises(type(problem)):
         main("x", "about", failing(problem), ["go"])
     assert not out_of_memory(problem)
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (MemoryError(), "error: not enough memory to load the modules; give it more\n"),
+        (SystemError("error return without exception set"), "error: not enough memory to load the modules"),
+        (SyntaxError("expected ':'", ("cli.py", 3, 1, "x")), "error: cli.py: is read as no Python (expected ':')"),
+    ],
+)  # fmt: skip
+def test_modules_that_cannot_be_loaded_are_one_line(monkeypatch, capsys, problem, line):
+    def load(name):
+        raise problem
+
+    monkeypatch.setattr("theory.startup.import_module", load)
+    monkeypatch.setattr("theory.startup._named", lambda output: output)
+    assert start("theory", "about") == 1
+    assert capsys.readouterr().err.startswith(line)
 
 
 def test_torch_without_memory_is_told_from_a_broken_model():
