@@ -34,6 +34,15 @@ def _same_words(prompt: str) -> Contrast:
     return difference_of_differences(gap(prompt="own"), gap(prompt=prompt))
 
 
+def _smaller(name: str, prompt: str) -> Part:
+    """Whether the gap is smaller behind this prompt than behind none."""
+    return Part(name, _shrinks(prompt), rooms=(arms(), arms(prompt=prompt)))
+
+
+def _smaller_in_its_words(name: str, prompt: str) -> Part:
+    return Part(name, _same_words(prompt), role="if present", rooms=(arms(prompt="own"), arms(prompt=prompt)))
+
+
 _FLOOR = (
     "The paper's tables were not read, only its abstract and reviews: directions can be tested, sizes "
     "cannot be compared."
@@ -87,17 +96,8 @@ CLAIMS = (
         papers.B,
         "prompts",
         (
-            Part(
-                "gap zero-shot minus gap with four exemplars, at the end",
-                _shrinks("few:4"),
-                rooms=(arms(), arms(prompt="few:4")),
-            ),
-            Part(
-                "the same with the words held fixed",
-                _same_words("few:4"),
-                role="if present",
-                rooms=(arms(prompt="own"), arms(prompt="few:4")),
-            ),
+            _smaller("gap zero-shot minus gap with four exemplars, at the end", "few:4"),
+            _smaller_in_its_words("the same with the words held fixed", "few:4"),
             Part("the same at the early stop", _shrinks("few:4", "early"), role="reported"),
             Part(
                 "gap zero-shot minus gap with four exemplars in the words that tuning teaches",
@@ -122,28 +122,10 @@ CLAIMS = (
         papers.B,
         "prompts",
         (
-            Part(
-                "gap zero-shot minus gap with chain of thought, at the end",
-                _shrinks("cot"),
-                rooms=(arms(), arms(prompt="cot")),
-            ),
-            Part(
-                "gap zero-shot minus gap with few-shot chain of thought, at the end",
-                _shrinks("few-cot:2"),
-                rooms=(arms(), arms(prompt="few-cot:2")),
-            ),
-            Part(
-                "chain of thought with the words held fixed",
-                _same_words("cot"),
-                role="if present",
-                rooms=(arms(prompt="own"), arms(prompt="cot")),
-            ),
-            Part(
-                "few-shot chain of thought with the words held fixed",
-                _same_words("few-cot:2"),
-                role="if present",
-                rooms=(arms(prompt="own"), arms(prompt="few-cot:2")),
-            ),
+            _smaller("gap zero-shot minus gap with chain of thought, at the end", "cot"),
+            _smaller("gap zero-shot minus gap with few-shot chain of thought, at the end", "few-cot:2"),
+            _smaller_in_its_words("chain of thought with the words held fixed", "cot"),
+            _smaller_in_its_words("few-shot chain of thought with the words held fixed", "few-cot:2"),
             Part(
                 "accuracy after known rows with chain of thought minus zero-shot",
                 difference(KNOWN.at(prompt="cot"), KNOWN),
