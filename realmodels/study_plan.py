@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 SECONDS = 4.0  # of timing
 STEP = 2.0  # a training token costs as much as so many that are only asked (1.8 on a 135M model in bfloat16)
 STATES = 4  # float32 numbers an adapter weight costs: itself, its gradient, two moments
-LOOKED = 3  # times a test fact is read to see where a model looks and to put another subject in
 KEPT = 16  # numbers of the width of the model that a token leaves behind in every layer for the backward pass
 
 
