@@ -216,7 +216,11 @@ WANTS: dict[str, tuple[str, Want, int]] = {
 
 
 def trials(
-    want: str, commands: Sequence[Command], stock: Stock, limit: int, only: str = ""
+    want: str,
+    commands: Sequence[Command],
+    stock: Stock,
+    limit: int,
+    wanted: Callable[[str, str], object] = lambda command, how: True,
 ) -> Iterator[Trial]:
     """Every trial of a want; where less and less is taken away, until the command works."""
     ways = WANTS[want][1]
@@ -228,7 +232,7 @@ def trials(
         if (ways in WRITING and not command.writes) or (ways is crowded and command.room != "realmodels"):
             continue
         for how, kind in ways(command, stock.results[command.name], 2 if command.heavy else limit):
-            if not re.search(only, how):
+            if not wanted(command.name, how):
                 continue
             trial = attempt(command, stock, want, how, kind)
             yield trial
@@ -296,13 +300,20 @@ def main(words: list[str] | None = None) -> int:
         "--limit", type=int, default=16, help="most steps of a want of which there is more and less"
     )
     parser.add_argument("--output", type=Path, help="write every trial as a JSON line")
+    parser.add_argument("--again", type=Path, help="try only what failed in this --output of an earlier run")
     parser.add_argument("--keep", action="store_true", help="leave lines in survived.jsonl")
     flags = parser.parse_args(words)
     one = dict.fromkeys((f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS")), "1")
     os.environ |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **one}
     os.environ.pop("PYTHONUNBUFFERED", None)
-    commands = [NAMED[name] for name in flags.command or NAMED]
+    told = flags.again.read_text(encoding="utf-8").splitlines() if flags.again else []
+    before = [Trial(**json.loads(line)) for line in told]
+    failed = {(trial.command, trial.want, trial.how) for trial in before if trial.wrong}
+    commands = [
+        NAMED[name] for name in flags.command or NAMED if not told or name in {c for c, _, _ in failed}
+    ]
     wants = [name for name in flags.want or WANTS if can(WANTS[name][2])]
+    wants = [name for name in wants if not told or name in {trial.want for trial in before}]
     done: list[Trial] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
@@ -311,7 +322,11 @@ def main(words: list[str] | None = None) -> int:
         preload(commands, folder)
         with open(flags.output or os.devnull, "w", encoding="utf-8") as out:
             for want in wants:
-                for trial in trials(want, commands, stock, flags.limit, flags.how):
+
+                def wanted(command: str, how: str, want: str = want) -> bool:
+                    return bool(re.search(flags.how, how)) and (not told or (command, want, how) in failed)
+
+                for trial in trials(want, commands, stock, flags.limit, wanted):
                     done.append(trial)
                     print(json.dumps(asdict(trial)), file=out, flush=True)
                     if trial.wrong:
@@ -320,7 +335,10 @@ def main(words: list[str] | None = None) -> int:
                             flush=True,
                         )
                 if flags.keep:
-                    keep_line(want, [trial for trial in done if trial.want == want])
+                    own = [trial for trial in done if trial.want == want]
+                    keep_line(
+                        want, own, [trial for trial in before if trial.want == want and not trial.wrong]
+                    )
     print(table(done))
     return int(any(trial.wrong for trial in done))
 
@@ -338,15 +356,20 @@ def table(done: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
-def keep_line(want: str, own: Sequence[Trial]) -> None:
+def keep_line(want: str, own: Sequence[Trial], before: Sequence[Trial] = ()) -> None:
+    """`before` are those of an earlier run that need not be tried again."""
     from tests.hardening.survived import Trial as Kept
     from tests.hardening.survived import keep
 
-    fine = [trial for trial in own if not trial.wrong]
-    told, many = sum(bool(trial.code) for trial in fine), len({trial.command for trial in own})
+    every = [*before, *own]
+    fine = [trial for trial in every if not trial.wrong]
+    told, many = sum(bool(trial.code) for trial in fine), len({trial.command for trial in every})
     found = f"{many} commands: usual results {len(fine) - told:,} times, else one line, nothing half-written"
+    if before and own:
+        names = ", ".join(dict.fromkeys(trial.command for trial in own))
+        found += f"; {names} tried again after mending"
     command = f"python tests/hardening/starve.py --want {want} --keep"
-    keep(Kept("starve", WANTS[want][0], len(own), len(fine), found, command))
+    keep(Kept("starve", WANTS[want][0], len(every), len(fine), found, command))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from theory.errors import TheoryError, out_of_memory
 from theory.runs import locked
 from theory.startup import start
 
-from . import starve, starve_run
+from . import starve, starve_run, starve_trial
 from .starve_commands import NAMED, write_records
 from .starve_run import can
 
@@ -98,6 +98,24 @@ def test_every_command_survives_every_want(every, command, want):
         assert (want == "hub" and not known.hub) or (ways in starve.WRITING and not known.writes) or elsewhere
         pytest.skip("it has nothing of the kind")
     survived(every, command, want)
+
+
+def test_what_failed_is_tried_again_and_counted_with_the_rest(tmp_path, monkeypatch):
+    """`network` of `theory list` failed before, that of `theory show` did not."""
+    if not can(starve.WANTS["network"][2]):
+        pytest.skip("a namespace of networks is not to be had here")
+    fine = starve_trial.Trial("theory show", "network", "none", 0, "", "", 0.1)
+    wrong = starve_trial.Trial("theory list", "network", "none", 1, "does not work", "", 0.1)
+    earlier = tmp_path / "earlier.jsonl"
+    earlier.write_text("".join(json.dumps(asdict(trial)) + "\n" for trial in (fine, wrong)))
+    kept = []
+    monkeypatch.setattr("tests.hardening.survived.keep", kept.append)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # which the script changes
+    assert starve.main(["--again", str(earlier), "--keep"]) == 0
+    ((line, tried, survived),) = [(one.found, one.tried, one.survived) for one in kept]
+    assert (tried, survived) == (2, 2)
+    assert "2 commands: usual results 2 times" in line
+    assert line.endswith("theory list tried again after mending")
 
 
 # ---------------------------------------------------------------- what was found
