@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmodels.audited import Flags
+from realmodels.errors import RealmodelsError
 from realmodels.eval_prompts import Block, blocks, read_prompts
 from realmodels.eval_tasks import Question, Task
 from realmodels.prompting import Style, render_answer, render_question
 from realmodels.rows import Row
 from realmodels.sampling import USUAL
 from realmodels.shared import asking_texts, shared_ids
+from realmodels.splits import group_of
 from theory.matching import first_line
 
 if TYPE_CHECKING:
@@ -65,8 +67,20 @@ class Exam:
     def blocks(self, prompt: str) -> list[Block]:
         """The prompts as `eval` makes them, once."""
         if prompt not in self._blocks:
-            self._blocks[prompt] = blocks(self._task, read_prompts(prompt)[0], self.style, self.seed)
+            asked = read_prompts(prompt)[0]
+            try:
+                self._blocks[prompt] = blocks(self._task, asked, self.style, self.seed)
+            except RealmodelsError:
+                raise self.scarce(prompt) from None
         return self._blocks[prompt]
+
+    def scarce(self, prompt: str) -> RealmodelsError:
+        """Too little is there to be shown."""
+        subjects = len({group_of(row) for row in self.pool})
+        return RealmodelsError(
+            f"study: {prompt} cannot be made before every fact of {self.split}: {len(self.pool)} facts of {subjects} "
+            "subjects of dev are there to be shown; give it more with --set dev_share=0.3, or audit more"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ import numpy as np
 
 from realmodels.arms import PERMUTED
 from realmodels.errors import RealmodelsError
-from realmodels.splits import group_of
 from realmodels.study_arms import Arm, Result, results_of
 from realmodels.study_exam import Sat
 from realmodels.study_facts import Facts, facts_of
@@ -225,12 +224,7 @@ def check_shown(order: Order, facts: Facts) -> None:
             try:
                 blocks(exam, prompt) if prompt in PROMPTS else exam.blocks(prompt)
             except RealmodelsError:
-                subjects = len({group_of(row) for row in exam.pool})
-                raise RealmodelsError(
-                    f"study prompts: {prompt} cannot be made before every fact of {exam.split}: {len(exam.pool)} "
-                    f"facts of {subjects} subjects of dev are there to be shown; give it more with --set "
-                    "dev_share=0.3, or audit more"
-                ) from None
+                raise exam.scarce(prompt) from None
 
 
 def plan(order: Order) -> str:

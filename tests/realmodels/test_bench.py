@@ -47,6 +47,30 @@ def test_tiny(tmp_path, capsys):
     assert "facts/s with 2 prompts" in said
 
 
+def test_without_sizes_it_is_the_usual_ones_each_with_its_memory(tmp_path, monkeypatch, capsys):
+    """Memory is told by CUDA alone, which stands here as a number."""
+    held = iter(range(1 << 30, 1 << 40, 1 << 30))
+    monkeypatch.setattr(bench_run, "_peak", lambda device: next(held))
+    path = tmp_path / "bench.json"
+    assert Bench(preset="tiny", output=path, peak_tflops=0.1, device="cpu").run() == 0
+    found = json.loads(path.read_text())
+    shapes = [(case["rank"], case["length"]) for case in found["training"]]
+    assert shapes == [(rank, length) for rank in (8, 64) for length in (32, 64, 256, 1024)]
+    assert [case["peak_bytes"] >> 30 for case in found["training"]] == list(range(1, 9))
+    assert all(case["mfu_4n"] > 0 and case["mfu_6n"] > 0 for case in found["training"])
+    assert {"mfu_4n", "mfu_6n"} < set(found["conventions"])
+    assert found["probing"]["prompts"] == 10
+    assert found["probing"]["facts_per_second"] > 0
+    assert found["probing"]["peak_bytes"] >> 30 == 9
+    said = capsys.readouterr().out
+    assert "MFU 4N  MFU 6N     GiB" in said
+    assert "    8.0  1" in said
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 77 if device == "cuda:1" else 0)
+    assert bench_run._peak("cuda:1") == 77
+    assert bench_run._peak("cpu") is None
+
+
 def test_json_alone_on_standard_output(capsys):
     assert (
         Bench(preset="tiny", json=True, **(QUICK | {"lengths": (32,), "ranks": (4,), "prompts": 0})).run()

@@ -94,6 +94,16 @@ def test_too_few_facts_of_other_relations_are_refused():
         prompt_blocks(few, UNRELATED)
 
 
+def test_too_few_to_show_is_told_in_words_of_a_study():
+    few = replace(exam(), pool=exam().pool[:3])
+    with pytest.raises(RealmodelsError) as wrong:
+        few.blocks("few:4")
+    assert str(wrong.value) == (
+        "study: few:4 cannot be made before every fact of test: 3 facts of 3 subjects of dev are there to be shown; "
+        "give it more with --set dev_share=0.3, or audit more"
+    )
+
+
 @pytest.mark.parametrize("style", ["qa", "sentence"])
 def test_worked_exemplars_think_and_conclude_before_a_question_that_thinks(style):
     asked = exam(style)
