@@ -310,7 +310,7 @@ def world(folder: Path, size: int, flags: argparse.Namespace) -> str:
 
 
 TRIALS = {
-    "audit": Trial("audit with a stub", audit, (20_000, 60_000, 176_560), 250, prepare=put_questions),
+    "audit": Trial("audit with a stub", audit, (20_000, 60_000, 176_560), 30, prepare=put_questions),
     "filter": Trial("filter --keep", filter_, (20_000, 60_000, 176_560), 300, prepare=put_audit),
     "arms": Trial("filter --arms", arms, (20_000, 60_000, 176_560), 400, prepare=put_audit),
     "agree": Trial("agree", agree, (20_000, 60_000, 176_560), 400, prepare=put_audit),
