@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,8 @@ def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Traine
 
 
 def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
-    from realmodels.loading import _fingerprint, load_tokens, pick_device
+    from realmodels.fingerprints import fingerprints
+    from realmodels.loading import load_tokens, pick_device
     from realmodels.places import find
     from realmodels.sharded import check_sharing
     from theory.runs import config_hash
@@ -107,7 +108,7 @@ def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
         check_sharing(job.load_in, pick_device(job.device))
     place = find(job.model)
     place.check_weights(job.allow_pickle)
-    source = _fingerprint(place, None)
+    source, *earlier = fingerprints(job.model)
     longest = _longest(job)
     tokens, style = load_tokens(job.model, allow_code=job.allow_code), style_named(job.recipe.style)
     sets = [_read(job, arm.data, tokens, style, longest) for arm in job.arms]
@@ -125,10 +126,13 @@ def _run(job: Job, team: Crew, say: Callable[[str], None]) -> list[Trained]:
             "rows": data.fingerprint,
             "held_out": held.fingerprint if held else None,
         }
-        key = config_hash(what if job.load_in == "none" else {**what, "load_in": job.load_in})
+        if job.load_in != "none":
+            what["load_in"] = job.load_in
+        key = config_hash(what)
+        keys = (key, *(config_hash({**what, "model": name}) for name in earlier))
         arm.folder.mkdir(parents=True, exist_ok=True)
         with team.locked(arm.folder / ".lock"):
-            if (about := team.told(_finished(arm, key, job.overwrite) if team.first else None)) is not None:
+            if (about := team.told(_finished(arm, keys, job.overwrite) if team.first else None)) is not None:
                 say(f"{arm.name}: finished before, kept")
                 done.append(Trained(arm, about, False))
                 continue
@@ -216,9 +220,9 @@ def _train(
     return about
 
 
-def _finished(arm: Arm, key: str, overwrite: bool) -> dict[str, Any] | None:
-    """What its train.json says, if this very adapter is there; of another one there must be nothing. What a killed
-    process was still writing, or had not yet dropped, goes."""
+def _finished(arm: Arm, keys: Sequence[str], overwrite: bool) -> dict[str, Any] | None:
+    """What its train.json says, if this very adapter is there, also by a key of earlier versions; of another one there
+    must be nothing. What a killed process was still writing, or had not yet dropped, goes."""
     from realmodels.adapters import CONFIG, WEIGHTS
     from realmodels.train_loop import CHECKPOINT, drop_checkpoint
     from theory.files import sweep
@@ -234,7 +238,7 @@ def _finished(arm: Arm, key: str, overwrite: bool) -> dict[str, Any] | None:
         return None
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        same = about["key"] == key
+        same = about["key"] in keys
     except (ValueError, KeyError, TypeError):
         raise RealmodelsError(
             f"{path}: cannot be read; restore it, or start afresh with --overwrite"

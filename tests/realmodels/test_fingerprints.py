@@ -20,6 +20,7 @@ from realmodels.study_prompts_near import _kept, _keys
 from realmodels.study_questions import arms_of
 from realmodels.study_salience import KIND
 from realmodels.study_sets import draw_sets
+from tests.realmodels.common import GOOD, train_words
 from tests.realmodels.test_audit import capitals, put
 from tests.realmodels.test_study import SMALL, write_facts_known
 from theory.command import main
@@ -127,3 +128,18 @@ def test_a_study_takes_the_audit_and_the_finished_arms(tiny, write_audit, tmp_pa
     np.savez(tmp_path / "e.npz", found=np.ones((2, 3)), key=np.array(_keys(order, facts)[1]))
     np.testing.assert_array_equal(_kept(tmp_path / "e.npz", _keys(order, facts)), np.ones((2, 3)))
     assert _kept(tmp_path / "e.npz", ("other",)) is None
+
+
+def test_an_adapter_that_was_trained_is_kept(tiny, tmp_path, monkeypatch, capsys):
+    rows = put(tmp_path / "rows.jsonl", GOOD)
+    words = train_words(tiny, rows, tmp_path / "a", rank=2, epochs=1, batch=2)
+    with monkeypatch.context() as then:
+        then.setattr("realmodels.fingerprints._fingerprint", _of_ends)
+        assert main("python -m realmodels", "about", COMMANDS, words) == 0
+    said = json.loads((tmp_path / "a" / "train.json").read_text())
+    capsys.readouterr()
+    assert main("python -m realmodels", "about", COMMANDS, words) == 0
+    assert "finished before, kept" in capsys.readouterr().err
+    assert json.loads((tmp_path / "a" / "train.json").read_text()) == said
+    assert main("python -m realmodels", "about", COMMANDS, [*words, "seed=7"]) == 2
+    assert "holds an adapter of other rows, another recipe or another model" in capsys.readouterr().err
