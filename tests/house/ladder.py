@@ -1,4 +1,4 @@
-"""The table of README's front: every claim on every rung, from the committed scoreboards."""
+"""The table of README's front: every claim on every rung, from the committed scoreboards; runs are counted apart."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from tests.house.requirements import ROOT
 RUNGS = {  # a column, and the names of the laboratories that stand on it
     "closed form": r"theory/R0",
     "one layer": r"(theory|synthetic)/R1-.+",
-    "tiny Llama": r"synthetic/R2-2layer",
+    "tiny Llama, three runs": r"synthetic/R2-2layer",
     "the same, gently tuned": r"synthetic/R2-2layer-gentle",
     "small real model": r"realmodels/R3-.+",
 }
-BOARDS = ("theory/results", "synthetic/results", "synthetic/results/gentle", "realmodels/results")
+BOARDS = (
+    "theory/results",
+    *(f"synthetic/results{run}" for run in ("/first", "", "/third", "/gentle")),
+    "realmodels/results",
+)
 WORDS = {"reproduced": "reproduced", "contradicted": "**contradicted**", "inconclusive": "open"}
 
 
-def verdicts() -> dict[tuple[str, str], dict[str, str]]:
-    """Of every claim, its id and title: laboratory -> verdict, of the laboratories that have rows for it."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+def verdicts() -> dict[tuple[str, str], dict[tuple[str, str], str]]:
+    """Of every claim, its id and title: laboratory and folder -> verdict, of those that have rows for it."""
+    found: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
     for folder in BOARDS:
         with open(ROOT / folder / "scoreboard.csv", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["verdict"] != "missing":
-                    found.setdefault((row["claim"], row["title"]), {})[row["lab"]] = row["verdict"]
+                    found.setdefault((row["claim"], row["title"]), {})[row["lab"], folder] = row["verdict"]
     return found
 
 
@@ -43,7 +47,7 @@ def table() -> str:
     order = {letter: place for place, letter in enumerate("ABCDVXU")}
     for (claim, title), labs in sorted(verdicts().items(), key=lambda item: (order[item[0][0][0]], item[0])):
         cells = [
-            cell([verdict for lab, verdict in labs.items() if re.fullmatch(pattern, lab)])
+            cell([verdict for (lab, _), verdict in labs.items() if re.fullmatch(pattern, lab)])
             for pattern in RUNGS.values()
         ]
         lines.append(f"| {claim} {title} | {' | '.join(cells)} |")

@@ -46,20 +46,31 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def contrasts() -> str:
     """One set less another, about subjects that nobody was tuned on."""
-    now, first = _rows("contrasts"), _rows("contrasts", RESULTS / "first")
+    now, first, third = (
+        _rows("contrasts", folder) for folder in (RESULTS, RESULTS / "first", RESULTS / "third")
+    )
     pairs = [(f"`{one}`", f"`{other}`", (kind, one, other)) for kind, one, other in CONTRASTS]
     pairs += [
         (f"`{on}`, greedy", f"`{on}`, sampled", ("greedy", f"{on} greedy", f"{on} sampled"))
         for on in ("none", "gold", "generated", "generated+belief")
     ]
     return _table(
-        ("tuned on", "less", "precision", "precision, first run", "recall", "claims a text"),
+        (
+            "tuned on",
+            "less",
+            "precision",
+            "precision, first run",
+            "precision, third run",
+            "recall",
+            "claims a text",
+        ),
         (
             (
                 one,
                 other,
                 _said(now[*key, "test", "claim_precision"]),
                 _said(first[*key, "test", "claim_precision"]),
+                _said(third[*key, "test", "claim_precision"]),
                 _said(now[*key, "test", "claim_recall"]),
                 _said(now[*key, "test", "claims"], 1.0, 2),
             )
@@ -112,13 +123,16 @@ def sets() -> str:
 
 
 def signals() -> str:
-    now, first = _rows("signals"), _rows("signals", RESULTS / "first")
+    now, first, third = (
+        _rows("signals", folder) for folder in (RESULTS, RESULTS / "first", RESULTS / "third")
+    )
 
     def cells(name: str, signal: str) -> list[str]:
         return [
             name,
             _said(now["test", signal, "belief_auroc"], 1.0, 3),
             _said(first["test", signal, "belief_auroc"], 1.0, 3),
+            _said(third["test", signal, "belief_auroc"], 1.0, 3),
             _said(now["ood-type", signal, "belief_auroc"], 1.0, 3),
             _said(now.get(("test", signal, "belief_calibration_error"))),
             _said(now.get(("ood-type", signal, "belief_calibration_error"))),
@@ -129,6 +143,7 @@ def signals() -> str:
             "signal",
             "AUROC",
             "AUROC, first run",
+            "AUROC, third run",
             "AUROC, other type",
             "calibration error (points)",
             "the same, other type",
