@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import Drawn, Rows, about, bars, of_each, places, points, row
+from figures.drawing import PERCENT, Drawn, Rows, about, bars, of_each, places, points, row
 from figures.runs import Runs, mean, reach
 from figures.sheets import below, beside, handles, head, note
-from figures.style import COLOURS, INK, LINES, MARKERS, TEXT_WIDTH, canvas
+from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
 from theory.claims import Cell
 from theory.claims.evidence import StudyRows
 from theory.intervals import Interval
@@ -48,7 +48,7 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
         return None
     table: Rows = []
     splits = [split for split in SPLITS if any(key[1] == split for key in found)]
-    figure, grid = canvas(TEXT_WIDTH, 3.6, ncols=len(splits), squeeze=False, sharey=True, sharex=True)
+    figure, grid = canvas(TEXT_WIDTH, 4.3, ncols=len(splits), squeeze=False, sharey=True, sharex=True)
     named: dict[str, Any] = {}
     for axes, split in zip(grid[0], splits, strict=True):
         for k, (name, (words, family)) in enumerate(TEXTS.items()):
@@ -71,8 +71,8 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
             )
             told = {"panel": SPLITS[split]}
             table += [
-                row(name, "true claims a text", across) | told,
-                row(name, "claim precision", up, 100.0) | told,
+                row(name, "true claims a text", across, 1.0) | told,
+                row(name, "claim precision", up) | told,
             ]
         axes.set_title(SPLITS[split][0].upper() + SPLITS[split][1:], fontweight="normal")
         axes.set_xlabel("true claims a text")
@@ -82,7 +82,9 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
     cells = [_cell(*key) for key in found]
     counted = {"claims": cells, "texts": [cell.at(metric="true_claims") for cell in cells]}
     decided = ["D1", "D2", "D3", "U4"]
-    note(figure, about(runs, rows, "sampled text, both ways with intervals", of=counted, claims=decided))
+    note(
+        figure, about(runs, rows, table, "sampled text, both ways with intervals", of=counted, claims=decided)
+    )
     return figure, table
 
 
@@ -107,23 +109,25 @@ def signals(runs: Runs, rows: StudyRows) -> Drawn | None:
     error = _by_signal(rows, cell.at(metric="belief_calibration_error"))
     names = [name for name in SIGNALS if (name, "test") in found]
     table: Rows = []
-    figure, (left, right) = canvas(TEXT_WIDTH, 3.1, ncols=2)
-    for axes, values, title, null in (
-        (left, found, "AUROC", 0.5),
-        (right, error, "calibration error", 0.0),
+    figure, (left, right) = canvas(TEXT_WIDTH, 3.7, ncols=2)
+    for axes, values, title, null, scale in (
+        (left, found, "AUROC", 0.5, 1.0),
+        (right, error, "calibration error", 0.0, PERCENT),
     ):
         for i, (split, said) in enumerate(SPLITS.items()):
             place = [k + 0.38 * (i - 0.5) for k in range(len(names))]
             seen = [values.get((name, split)) for name in names]
-            told = bars(axes, place, seen, i, said, names, width=0.36, base=null, panel=title)
+            told = bars(axes, place, seen, i, said, names, width=0.36, base=null, scale=scale, panel=title)
             table += told
         places(axes, [SIGNALS[name] for name in names], turned=True)
         axes.axhline(null, color=INK, linewidth=0.8)
-    left.set_ylabel("AUROC against the truth")
-    right.set_ylabel("mean distance of belief\nand share that is true")
+    left.set_ylabel("AUROC against\nthe truth")
+    right.set_ylabel("mean distance of belief\nand share true (points)")
     head(figure, runs.title("D5", rows, "Which signals of belief know the truth"))
     cells = [cell.at(stratum=f"signal={name}", split=split) for name, split in found]
-    words = about(runs, rows, "chance at 0.5", of={"claims of the untuned model": cells}, claims=["D5"])
+    words = about(
+        runs, rows, table, "chance at 0.5", of={"claims of the untuned model": cells}, claims=["D5"]
+    )
     below(figure, words, handles(left))
     return figure, table
 
@@ -149,27 +153,31 @@ def reliability(runs: Runs, rows: StudyRows) -> Drawn | None:
     table: Rows = []
     lines = -(-len(names) // 3)
     figure, grid = canvas(
-        TEXT_WIDTH, 1.75 * lines + 0.7, nrows=lines, ncols=3, squeeze=False, sharex=True, sharey=True
+        TEXT_WIDTH, 2.1 * lines + 0.8, nrows=lines, ncols=3, squeeze=False, sharex=True, sharey=True
     )
     for axes, name in zip(grid.flat, names, strict=False):
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
+        axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
         for i, (split, said) in enumerate(SPLITS.items()):
             if (name, split) in found:
                 x, y = zip(*found[name, split], strict=True)
-                table += points(axes, x, y, i, said, panel=" ".join(SIGNALS[name].split()))
-        axes.set_title(" ".join(SIGNALS[name].split()), fontweight="normal")
-        axes.set_ylim(-0.08, 1.08)  # all that a share can be; intervals of few seeds go on
+                table += points(
+                    axes, [PERCENT * at for at in x], y, i, said, panel=" ".join(SIGNALS[name].split())
+                )
+        axes.set_title(SIGNALS[name], fontweight="normal")
+        axes.set_ylim(-8, 108)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
-    figure.supylabel("share that is true", fontsize=8)
+    figure.supylabel("share that is true (%)", fontsize=SMALL)
     for axes in grid[-1]:
-        axes.set_xlabel("belief")
+        axes.set_xlabel("belief (%)")
     head(figure, "How much of what is believed is true")
     cells = [
         Cell("belief_auroc", "none", arm="base", split=split, stratum=f"signal={name}")
         for name, split in found
     ]
-    told = about(runs, rows, "tenths of the scale of belief", of={"claims of the untuned model": cells})
+    told = about(
+        runs, rows, table, "tenths of the scale of belief", of={"claims of the untuned model": cells}
+    )
     below(figure, told, handles(*grid.flat))
     return figure, table
 
@@ -191,11 +199,11 @@ def _bins(rows: StudyRows, name: str, split: str) -> list[tuple[float, Interval]
 SUPPORT = "generated+support"
 DIALS = {
     "noise": (
-        "claims whose support is told wrongly",
+        "claims whose\nsupport is told wrongly",
         ((SUPPORT, 0.0), (f"{SUPPORT}:noise0.1", 0.1), (f"{SUPPORT}:noise0.3", 0.3)),
     ),
     "coverage": (
-        "facts that the gold source covers",
+        "facts that the\ngold source covers",
         ((SUPPORT, 1.0), (f"{SUPPORT}:coverage0.7", 0.7), (f"{SUPPORT}:coverage0.4", 0.4)),
     ),
 }
@@ -212,22 +220,22 @@ def dial(runs: Runs, rows: StudyRows) -> Drawn | None:
     if believed is None or any(one is None for parts in found.values() for one in parts):
         return None
     table: Rows = []
-    figure, panels = canvas(TEXT_WIDTH, 2.8, ncols=2, sharey=True)
+    figure, panels = canvas(TEXT_WIDTH, 3.4, ncols=2, sharey=True)
     for axes, (name, (words, steps)) in zip(panels, DIALS.items(), strict=True):
         seen = [one for one in found[name] if one]
-        table += _level(axes, believed, 1, "kept by own belief", 100.0, panel=name)
-        table += points(axes, [x for _, x in steps], seen, 0, "kept by support", scale=100, panel=name)
-        axes.set_xlabel(f"share of {words}")
+        table += _level(axes, believed, 1, "kept by own belief", panel=name)
+        table += points(axes, [PERCENT * x for _, x in steps], seen, 0, "kept by support", panel=name)
+        axes.set_xlabel(f"share of {words} (%)")
     panels[1].invert_xaxis()
     panels[0].set_ylabel("claim precision (%)")
     head(figure, runs.title("D2", rows, "Support as good as it can be had"))
     cells = [PRECISION.at(trained_on=on) for _, steps in DIALS.values() for on, _ in steps]
-    told = about(runs, rows, "own text, domain tuned on", of={"claims": cells}, claims=["D2"])
+    told = about(runs, rows, table, "own text, domain tuned on", of={"claims": cells}, claims=["D2"])
     below(figure, told, handles(*panels))
     return figure, table
 
 
-def _level(axes: Any, one: Interval, i: int, label: str, scale: float = 1.0, **more: object) -> Rows:
+def _level(axes: Any, one: Interval, i: int, label: str, scale: float = PERCENT, **more: object) -> Rows:
     """One value as a line across the panel with its interval as a band."""
     if np.isfinite(one.low):
         axes.axhspan(scale * one.low, scale * one.high, color=COLOURS[i], alpha=0.15, linewidth=0)
@@ -254,22 +262,22 @@ def labels(runs: Runs, rows: StudyRows) -> Drawn | None:
     if len(found) < 2 or whole is None or bound is None:
         return None
     table: Rows = []
-    figure, axes = canvas(TEXT_WIDTH, 2.4)
+    figure, axes = canvas(TEXT_WIDTH, 2.9)
     axes.axhline(0.5, color=INK, linewidth=0.8)
-    table += points(axes, list(found), list(found.values()), 0, "probe on hidden states")
+    table += points(axes, list(found), list(found.values()), 0, "probe on hidden states", scale=1.0)
     every = max(counts)
-    table += points(axes, [every], [whole], 1, "probe, all labels of the run", joined=False)
-    table += _level(axes, bound, 2, "probability of the\nstatement, no label")
+    table += points(axes, [every], [whole], 1, "probe, all labels of the run", joined=False, scale=1.0)
+    table += _level(axes, bound, 2, "probability of the\nstatement, no label", 1.0)
     axes.set_xscale("log")
     ticks = sorted({*found, every})
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
     axes.minorticks_off()
     axes.set_xlabel("labelled claims that the probe is trained on")
     axes.set_ylabel("AUROC against the truth")
-    axes.set_title(runs.title("D5", rows, "What labels buy"))
+    head(figure, runs.title("D5", rows, "What labels buy"))
     beside(axes)
     claims = [cell.at(stratum="signal=probe"), cell.at(stratum="signal=statement")]
-    told = about(runs, rows, "domain tuned on; line at chance", of={"claims": claims}, claims=["D5"])
+    told = about(runs, rows, table, "domain tuned on; line at chance", of={"claims": claims}, claims=["D5"])
     note(figure, told)
     return figure, table
 
@@ -288,19 +296,19 @@ def free_statements(runs: Runs, rows: StudyRows) -> Drawn | None:
         return None
     sets.sort(key=lambda name: float(name.partition(":")[2]))
     table: Rows = []
-    figure, axes = canvas(TEXT_WIDTH, 2.4)
+    figure, axes = canvas(TEXT_WIDTH, 2.9)
     axes.axhline(0, color=INK, linewidth=0.8)
     for i, (metric, said) in enumerate(STATED.items()):
         place = [k + 0.14 * (i - 2) for k in range(len(sets))]
         values = [found[metric, name] for name in sets]
-        table += points(axes, place, values, i, said, joined=False, scale=100, names=sets)
+        table += points(axes, place, values, i, said, joined=False, names=sets)
     places(axes, [f"{name.partition(':')[2]} statements a fact" for name in sets])
     axes.set_xlim(-0.6, len(sets) - 0.4)
     axes.set_ylabel("share (%)")
-    axes.set_title("What is stated freely and wrongly, and what theory foretells of it")
+    head(figure, "What is stated freely and wrongly, and what theory foretells of it")
     beside(axes)
     cells = [Cell(metric, one, arm="free", split="free") for metric, one in found]
-    note(figure, about(runs, rows, "end of training", of={"sampled statements": cells}))
+    note(figure, about(runs, rows, table, "end of training", of={"sampled statements": cells}))
     return figure, table
 
 

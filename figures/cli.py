@@ -76,4 +76,21 @@ class Report:
         return 0
 
 
-COMMANDS: dict[str, type[Command]] = {"all": All, "report": Report, "theorems": Theorems}
+@dataclass(frozen=True)
+class Forest:
+    """Draw kept scoreboards side by side as one forest: every claim in every laboratory, with the paper's number."""
+
+    boards: tyro.conf.Positional[tuple[Path, ...]]
+    """Files scoreboard.csv that `python -m theory claims -o` wrote; no records are needed."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+    """Folder to write to."""
+
+    def run(self) -> int:
+        from figures.forest import stored
+
+        for path in stored(self.boards, self.output):
+            print(path)
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {"all": All, "forest": Forest, "report": Report, "theorems": Theorems}

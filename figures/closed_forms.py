@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import expit
 
 from figures import graph_forms
-from figures.sheets import Sheet, alone, beside, head, held, note
-from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, TEXT_WIDTH, canvas
+from figures.sheets import Sheet, alone, beside, head, held, note, percent
+from figures.style import COLOURS, INK, LINES, MARKERS, QUIET, SMALL, TEXT_WIDTH, canvas
 
 ANSWERS = 10
 GROUND = "cividis"  # the brighter the more is gained, to every eye and in grey
@@ -31,18 +31,20 @@ def threshold() -> Sheet:
 
     alpha, ranks = np.linspace(0.01, 0.99, 99), (1, 2, 3, 10)
     found = {rank: tau(alpha, V_R, rank - 1) for rank in ranks}
-    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    figure, axes = canvas(TEXT_WIDTH, 3.1)
     axes.fill_between(alpha, 0, np.maximum(found[1], 0), color=COLOURS[0], alpha=0.1, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.8)
     for i, (rank, curve) in enumerate(found.items()):
         axes.plot(alpha, curve, color=COLOURS[i], linestyle=LINES[i], label=f"rank {rank} of {ANSWERS}")
     between = float(np.interp(0.5, alpha, (found[1] + found[2]) / 2))
-    axes.text(0.5, between, "known, and still pushing attention off", ha="center", va="center", fontsize=7)
+    axes.text(
+        0.5, between, "known, and still pushing attention off", ha="center", va="center", fontsize=SMALL
+    )
     axes.set_xlabel("attention on the subject, $\\alpha$")
     axes.set_ylabel("threshold of salience, $\\tau$ (nats)")
     axes.set_xlim(0, 1)
     finding = "Only facts with a generic answer have a threshold above zero"
-    axes.set_title(held(finding, "Threshold of salience by attention and answer", "T2"))
+    head(figure, held(finding, "Threshold of salience by attention and answer", "T2"))
     beside(axes, title="right answer")
     note(figure, "closed form, one-hot salience, prior of the answers falling as 1/rank")
     columns = {"alpha": alpha} | {f"tau_rank_{rank}": curve for rank, curve in found.items()}
@@ -57,7 +59,7 @@ def calibration() -> Sheet:
     alpha, x, exponents = 0.5, np.linspace(0.0, 2.5, 126), (0.5, 1.0, 2.0)
     prior = {b: np.arange(1.0, ANSWERS + 1) ** -b for b in exponents}
     found = {b: calibration_push(alpha, x / (1 - alpha), pi) for b, pi in prior.items()}
-    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    figure, axes = canvas(TEXT_WIDTH, 3.1)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.axvline(1, color=QUIET, linewidth=0.8, linestyle=":")
     for i, (b, curve) in enumerate(found.items()):
@@ -66,7 +68,7 @@ def calibration() -> Sheet:
     axes.set_ylabel("mean slope of the loss")
     axes.set_xlim(0, 2.5)
     finding = "Unknown facts push attention off the subject only below $x = 1$"
-    axes.set_title(held(finding, "Mean slope of the loss by confidence of the relation token", "T4"))
+    head(figure, held(finding, "Mean slope of the loss by confidence of the relation token", "T4"))
     beside(axes)
     note(
         figure,
@@ -84,7 +86,7 @@ def accuracy_law() -> Sheet:
 
     u, kinds = np.linspace(-6.0, 6.0, 241), ((0.1, 1.0), (0.5, 6.0), (4.0, 6.0))
     found = {kind: 100 * predicted_accuracy(u, spread(*kind)) for kind in kinds}
-    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    figure, axes = canvas(TEXT_WIDTH, 3.1)
     for i, ((low, high), curve) in enumerate(found.items()):
         label = f"salience\n{low:g} to {high:g} nats"
         axes.plot(u, curve, color=COLOURS[i], linestyle=LINES[i], label=label)
@@ -95,9 +97,9 @@ def accuracy_law() -> Sheet:
     above = axes.secondary_xaxis("top", functions=(lambda u: u, lambda u: u))
     shown = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
     above.set_xticks(np.log(shown / (1 - shown)), [f"{a:g}" for a in shown])
-    above.set_xlabel("attention, $\\alpha$", fontsize=7)
+    above.set_xlabel("attention, $\\alpha$", fontsize=SMALL)
     finding = "Accuracy is the share of facts whose threshold lies below $u$"
-    axes.set_title(held(finding, "Accuracy by log-odds of attention", "T8'"))
+    head(figure, held(finding, "Accuracy by log-odds of attention", "T8'"))
     beside(axes)
     note(figure, "closed form; below all thresholds only generic answers are right")
     columns = {"u": u, "attention": expit(u)}
@@ -113,7 +115,7 @@ def phase() -> Sheet:
     change, critical = diagram()
     change = 100 * change
     scale = _stretched(float(np.abs(change).max()))
-    figure, panels = canvas(TEXT_WIDTH, 2.8, ncols=len(STEPS), sharey=True)
+    figure, panels = canvas(TEXT_WIDTH, 3.4, ncols=len(STEPS), sharey=True)
     for axes, step, found in zip(panels, STEPS, change, strict=True):
         mesh = axes.pcolormesh(
             SHARES,
@@ -174,7 +176,7 @@ def salience_law() -> Sheet:
         "law": [],
         "descent": [],
     }
-    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    figure, axes = canvas(TEXT_WIDTH, 3.1)
     for i, (answers, alpha) in enumerate(kinds):
         law = np.asarray(salience_margin(exposure, alpha, answers))
         weights = np.broadcast_to(frequency, (steps, 1, len(frequency)))
@@ -193,7 +195,7 @@ def salience_law() -> Sheet:
     axes.set_xlabel("exposure: frequency of the fact times time, $f\\,t$")
     axes.set_ylabel("margin of its logit, $z$ (nats)")
     finding = "Salience grows with exposure: first in proportion, then as its logarithm"
-    axes.set_title(held(finding, "Salience by exposure", "P1"))
+    head(figure, held(finding, "Salience by exposure", "P1"))
     beside(axes)
     note(figure, f"lines: closed form; points: gradient descent from zero, {steps:,} steps of rate {rate:g}")
     columns = {name: np.concatenate(column) for name, column in curves.items()}
@@ -218,17 +220,18 @@ def monofacts() -> Sheet:
                         (generic, exponent, n, share, best_guesser(world, counts).hallucination, line)
                     )
     table = np.array(rows)
-    figure, axes = canvas(TEXT_WIDTH, 2.7)
+    figure, axes = canvas(TEXT_WIDTH, 3.2)
     for i, generic in enumerate(np.unique(table[:, 0])):
         share, error = table[table[:, 0] == generic][:, 3:5].T
         label = f"commonest\nanswer {generic:.0%}"
         axes.plot(share, error, "osD"[i], color=COLOURS[i], alpha=0.75, label=label)
         axes.plot([0, 1], [0, 1 - generic], color=COLOURS[i], linestyle=LINES[i], linewidth=1.0)
-    axes.set_xlabel("share of mentions that are of facts seen once (monofact rate)")
-    axes.set_ylabel("error of the ideal memoriser")
+    axes.set_xlabel("share of mentions that are of facts seen once (monofact rate, %)")
+    axes.set_ylabel("error of the ideal memoriser (%)")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.set_title("Facts seen once and the error of the ideal memoriser")
+    percent(axes.xaxis, axes.yaxis)
+    head(figure, "Facts seen once and the error of the ideal memoriser")
     beside(axes)
     note(
         figure,

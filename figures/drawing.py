@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from figures.columns import Columns
-from figures.runs import Runs, band, reach, seeds_of, slug
+from figures.curves import GRID, Progress
+from figures.runs import Runs, reach, seeds_of, slug
 from figures.sheets import kept
-from figures.style import COLOURS, HATCHES, INK, LINES, MARKERS, house
+from figures.style import COLOURS, HATCHES, INK, LINES, MARKERS, SMALL, house
 from figures.words import because, counted
 from theory.claims import Cell
 from theory.claims.base import Absent
 from theory.claims.evidence import StudyRows
+from theory.claims.interval import OVER, SEEDS, over
 from theory.intervals import Interval
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ Rows = list[dict[str, Any]]
 Drawn = tuple["Figure", Rows]
 Picture = Callable[[Runs, Path], list[Path]]
 MEANS = "mean and 95% interval"
+PERCENT = 100.0
+NONE = Interval(
+    math.nan, math.nan, math.nan, 0.95, 0, math.nan, ""
+)  # where not every seed has been looked at
 
 
 def of_each(study: str, kind: str) -> Callable[[Callable[[Runs, StudyRows], Drawn | None]], Picture]:
@@ -61,15 +68,16 @@ def columns(table: Rows) -> Columns:
     return {key: np.array([one.get(key, "") for one in table], object) for key in names}
 
 
-def line(axes: Any, x: NDArray[np.float64], curves: NDArray[np.float64], i: int, label: str) -> Rows:
-    """The mean of curves (seeds, x) with its interval as a band."""
-    middle, low, high = band(curves)
+def line(axes: Any, found: Progress, i: int, label: str) -> Rows:
+    """The mean of curves along a fine-tuning with its interval as a band, in percent."""
+    table: Rows = []
+    for share, one in zip(GRID, found.intervals(), strict=True):
+        table.append(row(label, 100 * float(share), one or replace(NONE, n=len(found.curves))))
+    x, middle, low, high = (np.array([one[key] for one in table]) for key in ("x", "mean", "low", "high"))
     axes.plot(x, middle, color=COLOURS[i], linestyle=LINES[i], label=label)
-    axes.fill_between(x, low, high, color=COLOURS[i], alpha=0.15, linewidth=0)
-    rows = zip(x.tolist(), middle.tolist(), low.tolist(), high.tolist(), strict=True)
-    return [
-        {"series": label, "x": a, "mean": m, "low": b, "high": c, "n": len(curves)} for a, m, b, c in rows
-    ]
+    ends = (np.where(np.isfinite(end), end, np.nan) for end in (low, high))
+    axes.fill_between(x, *ends, color=COLOURS[i], alpha=0.15, linewidth=0)
+    return table
 
 
 def points(
@@ -80,11 +88,11 @@ def points(
     label: str,
     *,
     joined: bool = True,
-    scale: float = 1.0,
+    scale: float = PERCENT,
     names: Sequence[object] = (),
     **more: object,
 ) -> Rows:
-    """Means with intervals at x, a line through them if `joined`; what is drawn is the numbers times `scale`.
+    """Means with intervals at x, a line through them if `joined`; what is drawn is the numbers times `scale`: percent.
     `names` are the places' names in the table, if x is only where they are drawn."""
     place = list(x)
     axes.errorbar(
@@ -107,9 +115,9 @@ def sideways(
 ) -> Rows:
     """Means with intervals lying, one at each y, in points."""
     axes.errorbar(
-        [100 * one.mean for one in found],
+        [PERCENT * one.mean for one in found],
         list(y),
-        xerr=100 * np.transpose([reach(one) for one in found]),
+        xerr=PERCENT * np.transpose([reach(one) for one in found]),
         color=COLOURS[i],
         linestyle="none",
         marker=MARKERS[i],
@@ -117,7 +125,7 @@ def sideways(
         elinewidth=1.0,
         label=label or None,
     )
-    return [row(label, at, one, 100.0) for at, one in zip(names, found, strict=True)]
+    return [row(label, at, one) for at, one in zip(names, found, strict=True)]
 
 
 def bars(
@@ -130,45 +138,64 @@ def bars(
     *,
     width: float,
     base: float = 0.0,
+    scale: float = PERCENT,
     **more: object,
 ) -> Rows:
     """Bars from `base` to each mean with its interval; a place without one stays empty."""
     here = [(at, one, name) for at, one, name in zip(x, found, names, strict=True) if one is not None]
-    place, heights = [at for at, _, _ in here], [one.mean for _, one, _ in here]
+    place, heights = [at for at, _, _ in here], [scale * one.mean for _, one, _ in here]
     axes.bar(
         place, [height - base for height in heights], width, bottom=base, color=COLOURS[i], hatch=HATCHES[i],
         edgecolor="white", linewidth=0, label=label,
     )  # fmt: skip
     if here:
-        ends = np.transpose([reach(one) for _, one, _ in here])
+        ends = scale * np.transpose([reach(one) for _, one, _ in here])
         axes.errorbar(place, heights, ends, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.5)
-    return [row(label, name, one) | more for _, one, name in here]
+    return [row(label, name, one, scale) | more for _, one, name in here]
 
 
-def row(series: str, x: object, one: Interval, scale: float = 1.0) -> dict[str, Any]:
-    """A line of the table: what is drawn, in the unit of the axis."""
+def row(series: str, x: object, one: Interval, scale: float = PERCENT) -> dict[str, Any]:
+    """A line of the table: what is drawn, in the unit of the axis, and what its interval goes over."""
     mean, low, high = (scale * value for value in (one.mean, one.low, one.high))
-    return {"series": series, "x": x, "mean": mean, "low": low, "high": high, "n": one.n}
+    told = over([one]) if math.isfinite(low) else ""
+    return {"series": series, "x": x, "mean": mean, "low": low, "high": high, "n": one.n, "interval": told}
 
 
 def places(axes: Any, labels: Sequence[str], *, turned: bool = False) -> None:
     """Named places along the x axis; long names are turned, and then a grid line leads to each."""
-    axes.set_xticks(range(len(labels)), labels, **({"rotation": 40, "ha": "right"} if turned else {}))
+    axes.set_xticks(range(len(labels)), labels, **({"rotation": 50, "ha": "right"} if turned else {}))
     if turned:
-        axes.tick_params(axis="x", labelsize=6.5)
+        axes.tick_params(axis="x", labelsize=SMALL)
     axes.grid(axis="x", visible=turned)
 
 
 def about(
-    runs: Runs, rows: StudyRows, *more: str, of: Mapping[str, Iterable[Cell]], claims: Iterable[str] = ()
+    runs: Runs,
+    rows: StudyRows,
+    table: Rows,
+    *more: str,
+    of: Mapping[str, Iterable[Cell]],
+    claims: Iterable[str] = (),
 ) -> str:
     """Where the numbers come from: what else is to be said, how many of what stand behind a value (`of`: words and the
-    cells that are drawn), the laboratory and its seeds; on lines of their own what decided the claims."""
+    cells that are drawn), the laboratory, its seeds and what the intervals in the table go over; on lines of their own
+    what decided the claims."""
     counts = (said for what, cells in of.items() if (said := items_of(rows, cells, what)))
     behind = " and ".join(counts)
-    told = (*more, f"{behind} a seed" if behind else "", f"{rows.lab}, {seeds_of(rows)}, {MEANS}")
+    told = (
+        *more,
+        f"{behind} a seed" if behind else "",
+        f"{rows.lab}, {seeds_of(rows)}, {MEANS}{_gone_over(table)}",
+    )
     verdicts = [verdict for claim in claims if (verdict := runs.verdict(claim, rows)) is not None]
     return "\n".join(filter(None, ("; ".join(filter(None, told)), *map(because, verdicts))))
+
+
+def _gone_over(table: Rows) -> str:
+    """What the intervals of a table go over, in words."""
+    kinds = {one.get("interval") for one in table}
+    told = " or ".join(kind for kind in (SEEDS, *OVER.values()) if kind in kinds)
+    return f" {told}" if told else ""
 
 
 def items_of(rows: StudyRows, cells: Iterable[Cell], what: str) -> str:

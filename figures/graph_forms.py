@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from figures.sheets import Sheet, alone, below, columns_of, handles, head, held
-from figures.style import COLOURS, INK, LINES, MARKERS, TEXT_WIDTH, canvas
+from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
 from theory import graph
 
 STREAM = 71
@@ -32,7 +32,7 @@ def second_hop() -> Sheet:
         "B and the prompt": ([], said),
     }
     rows: list[tuple[str, int, int, str]] = []
-    figure, panels = canvas(TEXT_WIDTH, 2.5, nrows=2, ncols=2)
+    figure, panels = canvas(TEXT_WIDTH, 3.0, nrows=2, ncols=2)
     for axes, (title, (own_edges, prompt)) in zip(panels.T.ravel(), sides.items(), strict=True):
         graph = nx.DiGraph()
         graph.add_nodes_from(place)
@@ -40,7 +40,7 @@ def second_hop() -> Sheet:
         nx.draw_networkx_nodes(
             graph, place, ax=axes, node_color="white", edgecolors=INK, node_size=260, linewidths=0.9
         )
-        nx.draw_networkx_labels(graph, place, ax=axes, font_size=8)
+        nx.draw_networkx_labels(graph, place, ax=axes, font_size=SMALL)
         for edges, colour, style, bend, kind in (
             (own_edges, COLOURS[0], "-", 0.0, "stored"),
             (prompt, COLOURS[1], "--", 0.0, "said by the prompt"),
@@ -75,7 +75,7 @@ def prompt_gap() -> Sheet:
     rng = np.random.default_rng(np.random.SeedSequence([0, STREAM]))
     moved = _identity(rng)
     thinned = _random_prompts(rng)
-    figure, (one, two, three) = canvas(TEXT_WIDTH, 2.9, ncols=3)
+    figure, (one, two, three) = canvas(TEXT_WIDTH, 3.5, ncols=3)
     ends = [float(np.min(moved["predicted"])), float(np.max(moved["predicted"]))]
     one.plot(ends, ends, color=INK, linewidth=0.8)
     for i, (kind, label) in enumerate(((1.0, "B inside A"), (0.0, "any A and B"))):
@@ -97,10 +97,10 @@ def prompt_gap() -> Sheet:
         three.plot(p, thinned["bound"][here], color=COLOURS[i], linestyle=LINES[i], linewidth=0.7, alpha=0.7)
     two.set_ylabel("mean gap (edges)")
     two.set_title("K2: the mean", fontweight="normal")
-    three.set_ylabel("chance of a wider gap")
+    three.set_ylabel("chance of a\nwider gap")
     three.set_title("K2: at worst", fontweight="normal")
     for axes in (two, three):
-        axes.set_xlabel("chance that the prompt\nholds an edge, $p$")
+        axes.set_xlabel("chance that the\nprompt holds\nan edge, $p$")
     finding = "A prompt moves the gap by what it tells each model anew"
     head(figure, held(finding, "The gap with a prompt, counted and predicted", "K1", "K2"))
     told = f"{len(moved['found']):,} random graphs, {DRAWS:,} random prompts"

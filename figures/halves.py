@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from figures.curves import GRID, Array, progress
 from figures.drawing import Drawn, Rows, about, line, of_each, places, points, sideways
-from figures.runs import GRID, Array, Runs, effect, mean, progress, reach
+from figures.runs import Runs, effect, mean, reach
 from figures.sheets import below, beside, handles, head, note
 from figures.style import INK, TEXT_WIDTH, canvas
 from theory.claims import Cell
@@ -31,38 +32,38 @@ def trajectories(runs: Runs, rows: StudyRows) -> Drawn | None:
         for name in SETS
         if (found := progress(rows, Cell("accuracy", name, split="dev"))) is not None
     }
-    if not {"best", "lesser"} <= set(curves) or len(curves["best"]) != len(curves["lesser"]):
+    if not {"best", "lesser"} <= set(curves) or len(curves["best"].curves) != len(curves["lesser"].curves):
         return None
     table: Rows = []
-    figure, (left, right) = canvas(TEXT_WIDTH, 2.9, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
+    figure, (left, right) = canvas(TEXT_WIDTH, 3.5, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
     for i, (name, found) in enumerate(curves.items()):
-        table += [one | {"panel": "accuracy"} for one in line(left, GRID, found, i, SETS[name])]
-    left.set_ylabel("accuracy on held-out facts")
+        table += [one | {"panel": "accuracy"} for one in line(left, found, i, SETS[name])]
+    left.set_ylabel("accuracy on held-out\nfacts (%)")
     left.set_ylim(bottom=0)
     right.axhline(0, color=INK, linewidth=0.8)
-    apart = 100 * (curves["best"] - curves["lesser"])
-    table += [one | {"panel": "gap"} for one in line(right, GRID, apart, 0, "best minus lesser known")]
+    apart = curves["best"].less(curves["lesser"])
+    table += [one | {"panel": "gap"} for one in line(right, apart, 0, "best minus lesser known")]
     stops = {"early stop": gap(), "end": gap(stop="end")}
     tested = {name: test for name, one in stops.items() if (test := effect(rows, one))}
     for i, (name, one) in enumerate(tested.items(), len(SETS)):
-        x = 1.0 if name == "end" else _usual_stop(curves["best"])
-        table += points(right, [x], [one], i, f"test facts, {name}", joined=False, scale=100, panel="gap")
+        x = 100.0 if name == "end" else _usual_stop(curves["best"].curves)
+        table += points(right, [x], [one], i, f"test facts, {name}", joined=False, panel="gap")
     right.set_ylabel("best minus lesser\nknown (points)")
     for axes in (left, right):
-        axes.set_xlabel("share of the fine-tuning")
-        axes.set_xlim(-0.02, 1.03)
+        axes.set_xlabel("share of the fine-tuning (%)")
+        axes.set_xlim(-2, 103)
     head(figure, runs.title("A1", rows, "Tuning on the best and on the lesser known half"))
     cells = [Cell("accuracy", name, split="dev") for name in curves]
     counted = {"facts (curves: for choosing the early stop)": cells, "test facts": gap().cells}
-    told = about(runs, rows, "paired within seed", of=counted, claims=["A1", "A2", "A7"])
+    told = about(runs, rows, table, "paired within seed", of=counted, claims=["A1", "A2", "A7"])
     below(figure, told, [*handles(left), *handles(right)[1:]], ncols=3)
     return figure, table
 
 
 def _usual_stop(curves: Array) -> float:
-    """Where the mean curve is highest, as a share of the fine-tuning."""
+    """Where the mean curve is highest, in percent of the fine-tuning."""
     middle = np.where(np.isfinite(curves).all(axis=0), curves.mean(axis=0), -np.inf)
-    return float(GRID[int(np.argmax(middle))])
+    return 100 * float(GRID[int(np.argmax(middle))])
 
 
 @of_each("salience", "mechanism")
@@ -85,21 +86,23 @@ def mechanism(runs: Runs, rows: StudyRows) -> Drawn | None:
     if any(one is None for part in found for one in part.values()):
         return None
     table: Rows = []
-    figure, panels = canvas(TEXT_WIDTH, 2.6, ncols=2, gridspec_kw={"width_ratios": (3, 4)})
+    figure, panels = canvas(TEXT_WIDTH, 3.1, ncols=2, gridspec_kw={"width_ratios": (3, 4)})
     for axes, part, what in zip(panels, found, ("attention on the subject", "accuracy"), strict=True):
         values, names = [one for one in part.values() if one], [" ".join(label.split()) for label in part]
         table += points(axes, range(len(values)), values, 0, "", joined=False, names=names, series=what)
-        places(axes, list(part))
+        places(axes, list(part), turned=True)
         axes.set_xlim(-0.5, len(values) - 0.5)
-        axes.set_ylim(0, 1.05 * max(one.mean + reach(one)[1] for one in values))
-    panels[0].set_ylabel("attention on the subject")
-    panels[1].set_ylabel("accuracy on held-out facts")
+        axes.set_ylim(0, 105 * max(one.mean + reach(one)[1] for one in values))
+    panels[0].set_ylabel("attention on the\nsubject (%)")
+    panels[1].set_ylabel("accuracy on held-out\nfacts (%)")
     for axes, said, claim in zip(
         panels, ("Where networks look", "Whose parts repair the harm"), ("A4", "X3"), strict=True
     ):
         axes.set_title("\n".join(filter(None, (said, runs.answer(claim, rows)))))
     cells = [*looks.values(), *repairs.values()]
-    told = about(runs, rows, "left: early stop, right: end", of={"test facts": cells}, claims=["A4", "X3"])
+    told = about(
+        runs, rows, table, "left: early stop, right: end", of={"test facts": cells}, claims=["A4", "X3"]
+    )
     note(figure, told)
     return figure, table
 
@@ -138,7 +141,7 @@ def patching(runs: Runs, rows: StudyRows) -> Drawn | None:
     if len(groups) < 2 or "for scale" not in groups:
         return None
     table: Rows = []
-    figure, axes = canvas(TEXT_WIDTH, 0.24 * (len(found) + len(groups)) + 1.0)
+    figure, axes = canvas(TEXT_WIDTH, 0.27 * (len(found) + len(groups)) + 1.2)
     axes.axvline(0, color=INK, linewidth=0.8)
     y, ticks, labels = 0.0, [], []
     for i, group in enumerate(groups):
@@ -156,7 +159,7 @@ def patching(runs: Runs, rows: StudyRows) -> Drawn | None:
     head(figure, runs.title("X3", rows, "What the other arm's parts repair and break"))
     cells = [cell for group in SWAPS.values() for contrast in group.values() for cell in contrast.cells]
     told = about(
-        runs, rows, "end of tuning, paired within seed", of={"test facts": cells}, claims=["X3", "A6"]
+        runs, rows, table, "end of tuning, paired within seed", of={"test facts": cells}, claims=["X3", "A6"]
     )
     note(figure, told)
     return figure, table

@@ -14,7 +14,7 @@ import numpy as np
 from figures.errors import FiguresError
 from figures.runs import slug
 from figures.sheets import below, columns_of, head, kept
-from figures.style import COLOURS, INK, TEXT_WIDTH, canvas, house
+from figures.style import COLOURS, INK, SMALL, TEXT_WIDTH, canvas, house
 
 FORMAT = "nameblind graph 1"
 BEFORE = ("base", "own")  # in words that the untuned network has read
@@ -117,7 +117,7 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
     place, hubs = _places(found.edges)
     order = tuple(panels)
     with house():
-        figure, grid = canvas(TEXT_WIDTH, 4.4, nrows=2, ncols=3, gridspec_kw={"width_ratios": (8, 5, 5)})
+        figure, grid = canvas(TEXT_WIDTH, 5.4, nrows=2, ncols=3, gridspec_kw={"width_ratios": (7, 5, 5)})
         whole = grid[0, 0].get_gridspec()[:, 0]  # the first panel is large enough for names
         for axes in grid[:, 0]:
             axes.remove()
@@ -126,11 +126,12 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
         for axes, title in zip(spots, order, strict=True):
             _graph(axes, found, panels[title], place, hubs)
             count = sum(kind in ("extracted", "gained") for kind in panels[title].values())
-            axes.set_title(f"{title}\n{count} of {len(found.edges)} edges", fontweight="normal")
+            words = title.replace(", ", ",\n")
+            axes.set_title(f"{words}\n{count} of {len(found.edges)} edges", fontweight="normal")
         for answer, (x, y) in hubs.items():
             name = "\n".join(textwrap.wrap(found.answers[answer], LETTERS, max_lines=2, placeholder="…"))
             first.text(
-                x, y - 0.5, name, ha="center", va="top", fontsize=6.5, linespacing=0.9, parse_math=False
+                x, y - 0.5, name, ha="center", va="top", fontsize=SMALL, linespacing=0.9, parse_math=False
             )
         prompt = {"few": "shots", "few-wrong": "wrong shots"}
         kind, _, count_ = found.prompt.partition(":")
@@ -141,7 +142,7 @@ def knowledge(path: Path, folder: Path, names: dict[str, int] | None = None) -> 
             f"with the prompt ({_plain(words)}) {_more(found.gap(True))} than unknown rows",
         )
         told = f"{len(found.edges)} held-out facts of one relation; {found.lab}, seed {found.seed} alone, end of tuning"
-        below(figure, told, _signs(), ncols=4)
+        below(figure, told, _signs(), ncols=3)
         name = f"knowledge-{slug(found.lab)}-{slug(found.relation.replace(' ', '-'))}-seed{found.seed}"
         if names is not None:
             names[name] = names.get(name, 0) + 1

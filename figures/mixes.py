@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.drawing import Drawn, Rows, about, bars, line, of_each, places, points, row
-from figures.runs import GRID, Runs, mean, progress, reach
+from figures.curves import progress
+from figures.drawing import PERCENT, Drawn, Rows, about, bars, line, of_each, places, points, row
+from figures.runs import Runs, mean, reach, shown
 from figures.sheets import below, beside, handles, head, note
 from figures.style import COLOURS, INK, MARKERS, TEXT_WIDTH, canvas
 from theory.claims import Cell
-from theory.claims.base import Stop
+from theory.claims.base import Measured, Stop
 from theory.claims.estimators import SHARES, FittedShares, regress
 from theory.claims.evidence import StudyRows
-from theory.intervals import Interval, t_interval
+from theory.intervals import Interval
 
 Array = NDArray[np.float64]
 STOPS: tuple[Stop, ...] = ("early", "end")
@@ -35,16 +36,16 @@ def fitting(runs: Runs, rows: StudyRows) -> Drawn | None:
     if len(curves) < len(cells):
         return None
     table: Rows = []
-    figure, axes = canvas(TEXT_WIDTH, 2.6)
+    figure, axes = canvas(TEXT_WIDTH, 3.1)
     for i, (label, found) in enumerate(curves.items()):
-        table += line(axes, GRID, found, i, label)
-    axes.set_xlabel("share of the fine-tuning")
-    axes.set_ylabel("share answered right")
-    axes.set_ylim(0, 1.02)
-    axes.set_title(runs.title("C2", rows, "Half of the rows Known, half Unknown"))
+        table += line(axes, found, i, label)
+    axes.set_xlabel("share of the fine-tuning (%)")
+    axes.set_ylabel("answered right (%)")
+    axes.set_ylim(0, 102)
+    head(figure, runs.title("C2", rows, "Half of the rows Known, half Unknown"))
     beside(axes)
     counted = {"rows": list(cells.values())[:2], "test facts": [cells["held-out facts"]]}
-    note(figure, about(runs, rows, of=counted, claims=["C2"]))
+    note(figure, about(runs, rows, table, of=counted, claims=["C2"]))
     return figure, table
 
 
@@ -61,17 +62,17 @@ def shares(runs: Runs, rows: StudyRows) -> Drawn | None:
     if not found:
         return None
     table: Rows = []
-    figure, panels = canvas(TEXT_WIDTH, 2.8, ncols=2, sharey=True)
+    figure, panels = canvas(TEXT_WIDTH, 3.4, ncols=2, sharey=True)
     for axes, stop in zip(panels, STOPS, strict=True):
         for i, (label, (_, at)) in enumerate(kinds.items()):
             if (stop, label) in found:
-                table += points(axes, at, found[stop, label], i, label, stop=stop)
-        axes.set_xlabel("share of Unknown rows")
+                table += points(axes, [100 * share for share in at], found[stop, label], i, label, stop=stop)
+        axes.set_xlabel("share of Unknown rows (%)")
         axes.set_title("At the early stop" if stop == "early" else "At the end", fontweight="normal")
-    panels[0].set_ylabel("accuracy on held-out facts")
+    panels[0].set_ylabel("accuracy on held-out\nfacts (%)")
     head(figure, runs.title("C1", rows, "Accuracy and the share of Unknown rows"))
     cells = [Cell("accuracy", f"{kind}:{share:g}") for kind, at in kinds.values() for share in at]
-    below(figure, about(runs, rows, of={"test facts": cells}, claims=["C1", "C3"]), handles(*panels))
+    below(figure, about(runs, rows, table, of={"test facts": cells}, claims=["C1", "C3"]), handles(*panels))
     return figure, table
 
 
@@ -97,18 +98,18 @@ def categories(runs: Runs, rows: StudyRows) -> Drawn | None:
     if any(found[stop, train, "all"] is None for stop in STOPS for train in CATEGORIES):
         return None
     table: Rows = []
-    figure, panels = canvas(TEXT_WIDTH, 4.1, nrows=2, sharex=True, sharey=True)
+    figure, panels = canvas(TEXT_WIDTH, 4.9, nrows=2, sharex=True, sharey=True)
     for axes, stop in zip(panels, STOPS, strict=True):
         for i, train in enumerate(CATEGORIES):
             place = np.arange(5) + 0.2 * (i - 1.5)
             seen = [found[stop, train, test] for test in tests]
             table += bars(axes, place, seen, i, f"tuned on {train}", tests, width=0.18, stop=stop)
         axes.set_title("At the early stop" if stop == "early" else "At the end", fontweight="normal")
-        axes.set_ylabel("accuracy")
+        axes.set_ylabel("accuracy (%)")
     places(panels[1], ["all test facts", *(f"{name}\ntest facts" for name in CATEGORIES)])
     panels[0].grid(axis="x", visible=False)
     head(figure, runs.title("C6", rows, "One category at a time, at equal size"))
-    told = about(runs, rows, of={"test facts": cells.values()}, claims=["C6", "C7"])
+    told = about(runs, rows, table, of={"test facts": cells.values()}, claims=["C6", "C7"])
     below(figure, told, handles(panels[0]))
     return figure, table
 
@@ -121,15 +122,16 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
     if cloud is None or coefficients is None:
         return None
     y, known, unknown, share = cloud
-    at = {name: t_interval(values) for name, values in coefficients.items()}
-    table = [row(f"coefficient: {name}", "", one) for name, one in at.items()]
-    figure, (left, right) = canvas(TEXT_WIDTH, 3.3, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
+    at = {name: shown(Measured(np.arange(len(y)), values)) for name, values in coefficients.items()}
+    scales = dict.fromkeys(at, PERCENT) | {"r2": 1.0}
+    table = [row(f"coefficient: {name}", "", one, scales[name]) for name, one in at.items()]
+    figure, (left, right) = canvas(TEXT_WIDTH, 4.0, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
     mesh = _ground(left, at)
-    left.set_xlabel("fitted Known rows (share of the set)")
-    left.set_ylabel("fitted Unknown rows\n(share of the set)")
-    right.set_xlabel("accuracy on the plane")
-    right.set_ylabel("accuracy on held-out facts")
-    told = _told(coefficients, known, unknown)
+    left.set_xlabel("fitted Known rows (% of the set)")
+    left.set_ylabel("fitted Unknown rows\n(% of the set)")
+    right.set_xlabel("accuracy on\nthe plane (%)")
+    right.set_ylabel("accuracy on held-out\nfacts (%)")
+    y, known, unknown, told = (PERCENT * x for x in (y, known, unknown, _told(coefficients, known, unknown)))
     for i, part in enumerate(SHARES):
         here = (share[None] == part) & np.isfinite(y) & np.isfinite(known) & np.isfinite(unknown)
         drawn = np.array([[v[s, here[s]].mean() for v in (known, unknown)] for s in range(len(y))])
@@ -143,16 +145,16 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
             table.append({"series": f"mix:{part:g}", "x": int(s), "mean": y[s, k]} | place)
     ends = [float(np.nanmin(y)), float(np.nanmax(y))]
     right.plot(ends, ends, color=INK, linewidth=0.8)
-    figure.colorbar(mesh, ax=left, label="accuracy on the plane", shrink=0.9)
+    figure.colorbar(mesh, ax=left, label="accuracy on the plane (%)", shrink=0.9)
     head(figure, runs.title("C4", rows, "Accuracy against what is fitted"))
-    told_of = about(runs, rows, of={"test facts": [Cell("accuracy", "mix:0.5")]}, claims=["C4"])
+    told_of = about(runs, rows, table, of={"test facts": [Cell("accuracy", "mix:0.5")]}, claims=["C4"])
     said = ", ".join(
-        f"{words} ${at[name].mean:.2f} \\pm {reach(at[name])[1]:.2f}$"
-        for name, words in (("known", "Known"), ("unknown", "Unknown"), ("r2", "$R^2$"))
+        f"{words} ${scales[name] * at[name].mean:.{digits}f} \\pm {scales[name] * reach(at[name])[1]:.{digits}f}$"
+        for name, words, digits in (("known", "Known", 1), ("unknown", "Unknown", 1), ("r2", "$R^2$", 2))
     )
     below(
         figure,
-        f"a fit a seed, slopes: {said}\n{told_of}\nshare of Unknown rows:",
+        f"a fit a seed; points for the whole set: {said}\n{told_of}\nshare of Unknown rows:",
         handles(right),
         ncols=5,
     )
@@ -178,13 +180,13 @@ def _told(found: dict[str, Array], known: Array, unknown: Array) -> Array:
 
 def _ground(axes: Any, at: dict[str, Interval]) -> Any:
     """The plane of the mean coefficients over all shares that add up to at most one."""
-    grid = np.linspace(0, 1, 101)
+    grid = np.linspace(0, 100, 101)
     known, unknown = np.meshgrid(grid, grid)
-    height = at["base"].mean + at["known"].mean * known + at["unknown"].mean * unknown
-    height = np.where(known + unknown <= 1.0 + 1e-9, height, np.nan)
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_ylim(-0.03, 1.03)
+    height = PERCENT * at["base"].mean + at["known"].mean * known + at["unknown"].mean * unknown
+    height = np.where(known + unknown <= 100 + 1e-6, height, np.nan)
+    axes.set_xlim(-3, 103)
+    axes.set_ylim(-3, 103)
     axes.grid(visible=False)
     mesh = axes.contourf(known, unknown, height, levels=12, cmap="Greys", alpha=0.6)
-    axes.plot([0, 1], [1, 0], color=INK, linewidth=0.6)
+    axes.plot([0, 100], [100, 0], color=INK, linewidth=0.6)
     return mesh

@@ -12,9 +12,10 @@ import numpy as np
 from figures.drawing import MEANS, Rows, columns, items_behind
 from figures.runs import Runs
 from figures.sheets import below, head, kept, signs, stroke
-from figures.style import INK, QUIET, TEXT_WIDTH, canvas, house, lane
+from figures.style import INK, QUIET, SMALL, TEXT_WIDTH, canvas, house, lane
 from figures.words import counted, seeds_said
 from theory.claims import PartVerdict, Verdict
+from theory.claims.interval import over
 
 SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
 
@@ -28,12 +29,12 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
     labs = list(dict.fromkeys((one.lab, one.run) for one, _ in cells))
     units = [unit for unit in SHOWN if any(part.part.unit == unit for _, part in cells)]
     groups = [[(one, part) for one, part in cells if part.part.unit == unit] for unit in units]
-    heights = [len(_names(group)) for group in groups]
+    heights = [len(_names(group)) * _row(group, len(labs)) for group in groups]
     table: Rows = []
     with house():
         figure, grid = canvas(
             TEXT_WIDTH,
-            max(0.38, 0.08 * len(labs)) * sum(heights) + 0.42 * len(groups) + 0.7,
+            sum(heights) + 0.5 * len(groups) + 0.9,
             nrows=len(groups),
             squeeze=False,
             gridspec_kw={"height_ratios": heights},
@@ -49,7 +50,8 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
             for n in items_behind(rows, cells[0][0].claim.cells)
         ]
         behind = f", {counted(min(items), max(items), 'items')} a seed" if items else ""
-        words = f"{seeds}{behind}, {MEANS}; thick bars: the null that a part is held against"
+        said = over(part.interval for _, part in cells if part.interval is not None)
+        words = f"{seeds}{behind}, {MEANS} {said}; thick bars: the null that a part is held against"
         _legend(figure, labs, any(part.part.published for _, part in cells), words)
         name = f"parts-{claim}"
         return kept(figure, {name: columns(table)}, folder, name)
@@ -61,6 +63,20 @@ def _drawable(part: PartVerdict) -> bool:
 
 def _names(group: Sequence[tuple[Verdict, PartVerdict]]) -> list[str]:
     return list(dict.fromkeys(part.part.name for _, part in group))
+
+
+def _row(group: Sequence[tuple[Verdict, PartVerdict]], labs: int) -> float:
+    """Inches that each part needs: for its name, and for every laboratory."""
+    lines = max(len(_label(group, name).split("\n")) for name in _names(group))
+    return max(0.17 * lines + 0.08, 0.08 * labs)
+
+
+def _label(group: Sequence[tuple[Verdict, PartVerdict]], name: str) -> str:
+    """A part's name beside the axis, in short lines."""
+    role = next(part.part.role for _, part in group if part.part.name == name)
+    return "\n".join(
+        textwrap.wrap(name + (" (reported)" if role == "reported" else ""), 32, break_on_hyphens=False)
+    )
 
 
 def _title(first: Verdict, verdicts: Sequence[Verdict]) -> str:
@@ -113,15 +129,13 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
             }
             | {"seeds": found.seeds, "null": found.part.null * found.part.scale}
         )
-    labels = []
-    for name in names:
-        tail = " (reported)" if rules[name].role == "reported" else ""
-        labels.append("\n".join(textwrap.wrap(name + tail, 46)))
-    axes.set_yticks(range(len(names)), labels, fontsize=6.5)
+    labels = [_label(group, name) for name in names]
+    axes.set_yticks(range(len(names)), labels, fontsize=SMALL)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(group[0][1].part.unit)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=6)
     return table
 
 

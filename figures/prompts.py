@@ -6,7 +6,7 @@ from pathlib import Path
 
 from figures.drawing import Drawn, Picture, Rows, about, of_each, places, points
 from figures.runs import Runs, effect, mean
-from figures.sheets import beside, head, note
+from figures.sheets import below, beside, handles, head, note
 from figures.style import INK, TEXT_WIDTH, canvas
 from theory.claims import Cell
 from theory.claims.estimators import Contrast, level
@@ -41,14 +41,14 @@ def prompt_gaps(runs: Runs, rows: StudyRows) -> Drawn | None:
     if len(names) < 2:
         return None
     table: Rows = []
-    figure, (above, under) = canvas(TEXT_WIDTH, 4.2, nrows=2, sharex=True)
+    figure, (above, under) = canvas(TEXT_WIDTH, 5.0, nrows=2, sharex=True)
     above.axhline(0, color=INK, linewidth=0.8)
     for i, (stop, said) in enumerate(STOPS.items()):
         here = [name for name in names if name in found[stop]]
         place = [names.index(name) + 0.24 * (i - 0.5) for name in here]
         table += points(
             above, place, [found[stop][name] for name in here], i, said,
-            joined=False, scale=100, names=here, panel="gap",
+            joined=False, names=here, panel="gap",
         )  # fmt: skip
     arms = {"known rows": KNOWN, "unknown rows": UNKNOWN, "untuned": KNOWN.at(trained_on="none", arm="base")}
     for i, (said, cell) in enumerate(arms.items()):
@@ -56,21 +56,21 @@ def prompt_gaps(runs: Runs, rows: StudyRows) -> Drawn | None:
         place = [names.index(name) + 0.2 * (i - 1) for name in seen]
         table += points(
             under, place, list(seen.values()), i + 2, said,
-            joined=False, scale=100, names=list(seen), panel="accuracy",
+            joined=False, names=list(seen), panel="accuracy",
         )  # fmt: skip
-    above.set_ylabel("known minus unknown\n(points)")
-    under.set_ylabel("accuracy at the end (%)")
+    above.set_ylabel("known minus\nunknown (points)")
+    under.set_ylabel("accuracy\nat the end (%)")
     low, high = under.get_ylim()
     under.set_ylim(min(low, -0.06 * high))  # marks at zero are seen whole
     under.axhline(0, color=INK, linewidth=0.8)
     for axes in (above, under):
         places(axes, [PROMPTS[name] for name in names], turned=True)
         axes.set_xlim(-0.6, len(names) - 0.4)
-        beside(axes)
     told = "; ".join(filter(None, (runs.answer(claim, rows) for claim in ("B1", "B3", "B4"))))
     head(figure, "The gap of known over unknown rows by prompt" + (f"\n({told})" if told else ""))
     cells = [cell.at(prompt=name) for cell in (KNOWN, UNKNOWN) for name in names]
-    note(figure, about(runs, rows, of={"test facts": cells}, claims=["B1", "B3", "B4"]))
+    told = about(runs, rows, table, of={"test facts": cells}, claims=["B1", "B3", "B4"])
+    below(figure, told, handles(above, under), ncols=5)
     return figure, table
 
 
@@ -88,20 +88,20 @@ def _similarity(study: str, claim: str) -> Picture:
             return None
         table: Rows = []
         figure, (axes, under) = canvas(
-            TEXT_WIDTH, 3.9, nrows=2, sharex=True, gridspec_kw={"height_ratios": (4, 3)}
+            TEXT_WIDTH, 4.7, nrows=2, sharex=True, gridspec_kw={"height_ratios": (4, 3)}
         )
         axes.axhline(0, color=INK, linewidth=0.8)
         for i, (stop, said) in enumerate(STOPS.items()):
             if len(found[stop]) == len(QUARTERS):
                 place = [k + 0.05 * (i - 0.5) for k in range(len(QUARTERS))]
-                table += points(axes, place, found[stop], i, said, scale=100, names=QUARTERS, panel="gap")
+                table += points(axes, place, found[stop], i, said, names=QUARTERS, panel="gap")
         under.axhline(0, color=INK, linewidth=0.8)
         for i, (said, cell) in enumerate({"known rows": KNOWN, "unknown rows": UNKNOWN}.items()):
             own = {k: one for k, q in enumerate(QUARTERS) if (one := mean(rows, _graded(cell, q)))}
             place = [k + 0.05 * (i - 0.5) for k in own]
             table += points(
                 under, place, list(own.values()), i + 2, said,
-                scale=100, names=[QUARTERS[k] for k in own], panel="accuracy",
+                names=[QUARTERS[k] for k in own], panel="accuracy",
             )  # fmt: skip
         places(under, ["1\nfarthest", "2", "3", "4\nnearest"])
         under.set_xlim(-0.4, len(QUARTERS) - 0.6)
@@ -112,7 +112,7 @@ def _similarity(study: str, claim: str) -> Picture:
         for panel in (axes, under):
             beside(panel)
         cells = [_graded(KNOWN, quarter) for quarter in QUARTERS]
-        note(figure, about(runs, rows, of={"held-out facts": cells}, claims=[claim]))
+        note(figure, about(runs, rows, table, of={"held-out facts": cells}, claims=[claim]))
         return figure, table
 
     return picture
@@ -138,8 +138,8 @@ def _near(quarter: int, stop: str) -> Contrast:
 EDGES = {
     "edge_gap": "without the prompt",
     "edge_gap_prompted": "with it, counted",
-    "edge_gap_merged": "one prompt merged\ninto both (K1)",
-    "edge_gap_thinned": "prompt holds each edge\nby chance (K2)",
+    "edge_gap_merged": "one prompt merged into both (K1)",
+    "edge_gap_thinned": "prompt holds each edge by chance (K2)",
 }
 
 
@@ -156,16 +156,16 @@ def edges(runs: Runs, rows: StudyRows) -> Drawn | None:
     if not names:
         return None
     table: Rows = []
-    figure, axes = canvas(TEXT_WIDTH, 3.0)
+    figure, axes = canvas(TEXT_WIDTH, 3.6)
     axes.axhline(0, color=INK, linewidth=0.8)
     for i, (metric, said) in enumerate(EDGES.items()):
         place = [k + 0.18 * (i - 1.5) for k in range(len(names))]
         values = [found[metric, name] for name in names]
-        table += points(axes, place, values, i, said, joined=False, scale=100, names=names)
+        table += points(axes, place, values, i, said, joined=False, names=names)
     places(axes, [PROMPTS[name] for name in names], turned=True)
     axes.set_ylabel("gap (% of the edges)")
     head(figure, runs.title("B5", rows, "The gap counted in extractable edges"))
-    beside(axes)
     cells = [Cell(metric, "across", prompt=name) for metric in EDGES for name in names]
-    note(figure, about(runs, rows, "end of tuning", of={"edges": cells}, claims=["B5"]))
+    told = about(runs, rows, table, "end of tuning", of={"edges": cells}, claims=["B5"])
+    below(figure, told, handles(axes))
     return figure, table

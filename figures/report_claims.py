@@ -9,9 +9,10 @@ from figures.html import Markup, identifier, joined, table, tag
 from figures.provenance import Source
 from figures.report_pictures import Picture, shown
 from figures.runs import Runs
-from figures.words import minus, numbers, over, settling
+from figures.words import minus, numbers, settling
 from theory.claims import Claim, PartVerdict, Verdict
 from theory.claims.base import MARKS
+from theory.claims.interval import over
 
 MARK = {"reproduced": "✓", "contradicted": "✕", "inconclusive": "?", "missing": "–"}
 WORDS = {"missing": "no rows"}

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from figures.errors import FiguresError
 from theory.claims import Cell, Scoreboard, Verdict, evaluate
-from theory.claims.base import Absent
-from theory.claims.estimators import Contrast
+from theory.claims.base import Measured
+from theory.claims.estimators import Contrast, level
 from theory.claims.evidence import StudyRows, split_studies
-from theory.intervals import Interval, t_interval
+from theory.claims.interval import interval_of
+from theory.intervals import Interval
 from theory.records import read_records
 from theory.table import Table
 
-Array = NDArray[np.float64]
-GRID = np.linspace(0.0, 1.0, 41)  # of a fine-tuning, from its first to its last step
+BOUNDED = frozenset(  # metrics that lie between 0 and 1
+    {
+        "accuracy", "fitted", "answered_accuracy", "abstention_rate", "attention_subject", "belief_auroc",
+        "belief_bin_mean", "belief_bin_true", "belief_calibration_error", "claim_precision", "claim_recall",
+        "hallucination", "hallucination_floor", "missing_mass", "singleton_share",
+    }
+)  # fmt: skip
+COUNTS = frozenset({"claims", "true_claims"})  # metrics that are never below 0
 
 
 @dataclass(frozen=True)
@@ -100,38 +107,30 @@ def _records(path: Path) -> list[Path]:
 
 
 def mean(rows: StudyRows, cell: Cell) -> Interval | None:
-    """Mean of a cell over seeds with its interval; None where there are no rows."""
-    found = rows.series(cell)
-    return None if isinstance(found, Absent) else t_interval(found.values)
+    """Mean of a cell with the interval that a verdict on it would have; None where there are no rows."""
+    return effect(rows, level(cell))
 
 
 def effect(rows: StudyRows, contrast: Contrast) -> Interval | None:
-    """A contrast paired within seed; None where rows are missing."""
+    """A contrast paired within seed, with the interval that a verdict on it has; None where rows are missing."""
     found = contrast.measure(rows)
-    return None if found.missing or not len(found.effects) else t_interval(found.effects)
-
-
-def progress(rows: StudyRows, cell: Cell) -> Array | None:
-    """(seeds, grid) a curve at equal shares of each seed's own training, linear between its records."""
-    found = rows.curve(cell.at(stop="every"))
-    if isinstance(found, Absent):
+    if found.missing or not len(found.effects):
         return None
-    curves = []
-    for values in found.values:
-        seen = np.isfinite(values)
-        steps = found.steps[seen].astype(np.float64)
-        curves.append(np.interp(GRID, steps / steps[-1], values[seen], left=np.nan))
-    return np.array(curves)
+    metrics = {cell.metric for cell in contrast.cells}
+    if metrics <= BOUNDED:
+        return shown(found)
+    counts = metrics <= COUNTS and all(weight > 0 for weight, _ in contrast.terms)
+    return shown(replace(found, limits=None), (0.0, math.inf) if counts else None)
 
 
-def band(curves: Array) -> tuple[Array, Array, Array]:
-    """Mean and 95% interval over seeds at each point of the grid that every seed has."""
-    whole = np.asarray(np.isfinite(curves).all(axis=0))
-    found = [t_interval(column) if ok else None for column, ok in zip(curves.T, whole, strict=True)]
-    middle, low, high = (
-        np.array([getattr(one, name) if one else np.nan for one in found]) for name in ("mean", "low", "high")
-    )
-    return middle, np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)
+def shown(found: Measured, limits: tuple[float, float] | None = None) -> Interval:
+    """The interval as it is drawn: the verdict's, cut where nothing can be. Seeds that agree to the last digit have
+    none, as a single seed has none: that is no certainty."""
+    one = interval_of(found)
+    if found.matrix is None and one.high - one.low <= 1e-9:
+        return replace(one, low=-math.inf, high=math.inf, sd=math.nan, df=math.nan)
+    low, high = found.limits or limits or (-math.inf, math.inf)
+    return replace(one, low=max(one.low, low), high=min(one.high, high)) if math.isfinite(one.low) else one
 
 
 def reach(one: Interval) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from figures.columns import Columns, write_columns
-from figures.style import INK, QUIET, house, save
+from figures.style import INK, QUIET, SMALL, house, save
 from figures.words import packed, shortened
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 Tables = Mapping[str, Columns]  # the numbers behind a picture by the name of their CSV file
 Sheet = tuple["Figure", Tables]
 INSTANCES = 40  # on which a theorem is checked before a title states it
-LONG = 80  # letters of a legend's entry at most
-TITLE = 88  # letters of a line of a title
-LETTERS, LINE = 116, 0.13  # of a note: letters that a line holds, inches from line to line
+LONG = 72  # letters of a legend's entry at most
+TITLE = 66  # letters of a line of a title
+LETTERS, LINE = 88, 0.17  # of a note: letters that a line holds, inches from line to line
 
 
 def head(figure: Any, title: str) -> None:
     """A title over several panels; a long one takes several lines."""
-    figure.suptitle(packed(title, TITLE), x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+    figure.suptitle(packed(title, TITLE), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
 
 
 def held(finding: str, plain: str, *theorems: str) -> str:
@@ -46,7 +46,7 @@ def _holds(theorem: str) -> bool:
 
 def note(figure: Any, text: str) -> None:
     """What is to be said under the picture: conditions, laboratory, seeds."""
-    figure.supxlabel(_fitted(figure, text), fontsize=7, color=QUIET)
+    figure.supxlabel(_fitted(figure, text), fontsize=SMALL, color=QUIET)
 
 
 def _fitted(figure: Any, text: str) -> str:
@@ -57,9 +57,17 @@ def _fitted(figure: Any, text: str) -> str:
     return told
 
 
+def percent(*axes: Any) -> None:
+    """Shares along these axes are told in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    for one in axes:
+        one.set_major_formatter(PercentFormatter(1.0, symbol=""))
+
+
 def beside(axes: Any, **more: Any) -> Any:
     """A legend right of its panel."""
-    return axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title_fontsize=7, **more)
+    return axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title_fontsize=SMALL, **more)
 
 
 def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> None:
@@ -69,12 +77,11 @@ def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> Non
     named: dict[str, Any] = {}
     for handle in handles:
         named.setdefault(shortened(handle.get_label(), LONG), handle)
-    longest = max(map(len, named), default=0)
-    if longest > LONG / 2:
-        ncols = max(1, LETTERS // (longest + 8))  # of them and their lines
+    longest = max((len(line) for name in named for line in name.split("\n")), default=0)
+    ncols = max(1, min(ncols, LETTERS // (longest + 7)))  # of them and their lines
     legend = figure.legend(
         named.values(), named, loc="outside lower center", ncols=ncols, title=_fitted(figure, text),
-        title_fontproperties={"size": 7},
+        title_fontproperties={"size": SMALL},
     )  # fmt: skip
     legend.get_title().set_color(QUIET)
     legend.get_title().set_multialignment("center")

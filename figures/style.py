@@ -13,7 +13,9 @@ from theory.files import whole_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEXT_WIDTH = 6.3  # inches
+TEXT_WIDTH, COLUMN_WIDTH = 6.3, 3.3  # inches
+DOTS = 200  # an inch of a PNG
+SMALL = 9.6  # points: the least, still 5 where a picture of the text's width is printed as wide as a column
 
 # Okabe and Ito's palette, neighbours differing in lightness too; line styles say the same again in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -29,11 +31,11 @@ _UNDATED: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}
 
 _RC: Any = {
     "font.family": "DejaVu Sans",
-    "font.size": 8.0,
-    "axes.titlesize": 8.5,
+    "font.size": SMALL,
+    "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 8.0,
+    "axes.labelsize": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -42,15 +44,16 @@ _RC: Any = {
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "legend.fontsize": 7.0,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
     "legend.frameon": False,
-    "lines.linewidth": 1.5,
-    "lines.markersize": 3.5,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "figure.constrained_layout.w_pad": 0.08,
+    "savefig.dpi": DOTS,
     "svg.hashsalt": "nameblind",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -91,10 +94,13 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     ['mine.png', 'mine.pdf', 'mine.svg']
     """
     written = []
+    before = figure.get_dpi()
+    figure.set_dpi(DOTS)  # letters are as wide as they will be: at other resolutions they differ
     figure.draw_without_rendering()  # laid out once for all kinds, and again now that ticks are what they will be
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")
+    figure.set_dpi(before)
     for kind in KINDS.get():
         path = folder / f"{name}.{kind}"
         with whole_file(path, "wb") as file:

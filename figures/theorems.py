@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.columns import Columns, read_columns, where
-from figures.sheets import Sheet, below, beside, from_data, handles, head, held, note
-from figures.style import COLOURS, INK, LINES, MARKERS, TEXT_WIDTH, canvas
+from figures.sheets import Sheet, below, beside, from_data, handles, head, held, note, percent
+from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
 from theory.attention import push
 from theory.thresholds import optimal_salience, threshold
 
@@ -32,7 +32,7 @@ def hump(data: Path) -> Sheet:
     sigma = np.linspace(0.0, 14.0, 281)
     v_s = sigma[:, None, None] * np.eye(answers)[ranks - 1]
     pull = alpha * (1 - alpha) * push(0.0, v_s, v_r, ranks - 1)
-    figure, axes = canvas(TEXT_WIDTH, 2.5)
+    figure, axes = canvas(TEXT_WIDTH, 3.0)
     axes.axhline(0, color=INK, linewidth=0.8)
     for i, rank in enumerate(ranks):
         threshold_at = f"threshold {tau[i]:.2f}" if tau[i] >= 0 else "threshold below 0"
@@ -45,7 +45,7 @@ def hump(data: Path) -> Sheet:
     axes.set_xlabel("salience of the fact, $\\sigma$ (nats)")
     axes.set_ylabel("pull of attention\nonto the subject, $-dL/du$")
     finding = "Generic answers can push attention off; every pull peaks and fades"
-    axes.set_title(held(finding, "Pull of one fact on attention by its salience", "T2", "T6"))
+    head(figure, held(finding, "Pull of one fact on attention by its salience", "T2", "T6"))
     axes.set_xlim(0, 14)
     beside(axes, title="right answer")
     note(figure, f"closed form, attention {alpha:g}; squares: thresholds, dots: peaks (nats)")
@@ -65,14 +65,14 @@ def window(data: Path) -> Sheet:
         "adam, attention only": "Adam, attention only",
         "sgd": "plain SGD, all weights",
     }
-    figure, (left, right) = canvas(TEXT_WIDTH, 2.8, ncols=2)
+    figure, (left, right) = canvas(TEXT_WIDTH, 3.4, ncols=2)
     for panel, rows in ((left, accuracy), (right, attention)):
         panel.axhline(0, color=INK, linewidth=0.8)
         for i, (variant, label) in enumerate(kinds.items()):
             _band(panel, where(rows, variant=variant), i, label)
         panel.set_xlabel("fine-tuning steps")
-    left.set_ylabel("best- minus lesser-known (points)")
-    right.set_ylabel("the same of attention (points)")
+    left.set_ylabel("best- minus lesser-\nknown (points)")
+    right.set_ylabel("the same of\nattention (points)")
     left.set_title("Accuracy")
     right.set_title("Attention on the subject")
     seeds = int(np.nanmin(accuracy["n"]))
@@ -113,7 +113,7 @@ def prediction(data: Path) -> Sheet:
     }
     levels = np.unique(noise)
     shades = (COLOURS[0], COLOURS[4], COLOURS[5], COLOURS[1], COLOURS[3], COLOURS[2])
-    figure, axes = canvas(TEXT_WIDTH, 3.9, ncols=2, sharey=True)
+    figure, axes = canvas(TEXT_WIDTH, 4.7, ncols=2, sharey=True)
     for panel, (name, title) in zip(axes, panels.items(), strict=True):
         predicted = table[name]
         panel.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
@@ -123,7 +123,7 @@ def prediction(data: Path) -> Sheet:
             panel.plot(
                 predicted[at], simulated[at], marker, color=shade, alpha=0.7, markersize=3, label=label
             )
-        panel.set_title(f"{title}: $R^2$ = {r_squared(simulated, predicted):.3f}")
+        panel.set_title(f"{title}:\n$R^2$ = {r_squared(simulated, predicted):.3f}")
         panel.set_xlabel("predicted held-out accuracy (%)")
         panel.set_aspect("equal")
     axes[0].set_ylabel("simulated held-out accuracy (%)")
@@ -138,7 +138,7 @@ def salience(data: Path) -> Sheet:
     needed = ("relations", "steps", "attention", "frequency", "law", *INTERVAL)
     table = read_columns(data / "salience_curve.csv", needed)
     kinds = list(dict.fromkeys(zip(table["relations"], table["steps"], table["attention"], strict=True)))
-    figure, panels = canvas(TEXT_WIDTH, 3.6, nrows=2, ncols=3, sharex=True)
+    figure, panels = canvas(TEXT_WIDTH, 4.3, nrows=2, ncols=3, sharex=True)
     for axes, (relations, steps, attention) in zip(panels.ravel(), kinds, strict=False):
         rows = where(table, relations=relations, steps=steps, attention=attention)
         order = np.argsort(rows["frequency"])
@@ -154,7 +154,7 @@ def salience(data: Path) -> Sheet:
         axes.set_title(
             f"{int(relations)} {several}, {int(steps):,} steps\nattention {attention}",
             fontweight="normal",
-            fontsize=7.5,
+            fontsize=SMALL,
         )
     for axes in panels.ravel()[len(kinds) :]:
         axes.set_axis_off()
@@ -174,7 +174,7 @@ def coverage(data: Path) -> Sheet:
     from theory.measurements.graph_gap import EDGES, PER_SEED
 
     table = read_columns(data / "graph_gap.csv", ("dim", "theta", "rows", "prompt", "expected", *INTERVAL))
-    figure, axes = canvas(TEXT_WIDTH, 2.9)
+    figure, axes = canvas(TEXT_WIDTH, 3.5)
     axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
     fits = []
     for i, prompt in enumerate(np.unique(table["prompt"])):
@@ -192,8 +192,8 @@ def coverage(data: Path) -> Sheet:
         )
         fits.append(f"{r_squared(rows['mean'], rows['expected']):.4f}")
     axes.set_xlabel("expected gap, closed form (% of the stored edges)")
-    axes.set_ylabel("sampled gap (% of the stored edges)")
-    axes.set_title("The gap of two knowledge graphs, sampled and by the closed form (K5)")
+    axes.set_ylabel("sampled gap\n(% of the stored edges)")
+    head(figure, "The gap of two graphs, sampled and by the closed form (K5)")
     seeds = int(np.nanmin(table["n"]))
     inside = int(np.sum((table["low"] <= table["expected"]) & (table["expected"] <= table["high"])))
     met = f"{inside} of {len(table['expected'])} intervals hold the closed form"
@@ -207,7 +207,7 @@ def monofact_bound(data: Path) -> Sheet:
     """Good and Turing, Kalai and Vempala: what learners say wrongly against the bound by facts stated once."""
     needed = ("learner", "monofact", "hallucination", "bound", "miscalibration")
     table = read_columns(data / "monofact_curve.csv", needed)
-    figure, (left, right) = canvas(TEXT_WIDTH, 2.8, ncols=2)
+    figure, (left, right) = canvas(TEXT_WIDTH, 3.4, ncols=2)
     left.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
     for i, learner in enumerate(np.unique(table["learner"])):
         rows = where(table, learner=learner)
@@ -215,14 +215,15 @@ def monofact_bound(data: Path) -> Sheet:
         style = {"color": COLOURS[i % len(COLOURS)], "markersize": 2.4, "alpha": 0.5, "rasterized": True}
         left.plot(rows["bound"], rows["hallucination"], MARKERS[i % 6], label=label, **style)
         right.plot(rows["monofact"], rows["hallucination"], MARKERS[i % 6], **style)
-    left.set_xlabel("bound: share of facts stated\nonce, less miscalibration")
-    left.set_ylabel("share of what is said that is wrong")
-    right.set_xlabel("share of statements whose\nfact is stated once")
+    left.set_xlabel("bound: share of facts stated\nonce, less miscalibration (%)")
+    left.set_ylabel("wrong share of what\nis said (%)")
+    right.set_xlabel("share of statements whose\nfact is stated once (%)")
+    percent(left.xaxis, left.yaxis, right.xaxis, right.yaxis)
     broken = int(np.sum(table["hallucination"] < table["bound"] - 1e-9))
     title = (
         f"{broken} samples err less than facts stated once, less miscalibration, allow"
         if broken
-        else "Nobody errs less than facts stated once, less miscalibration, allow"
+        else "Nobody errs less than the bound by facts stated once allows"
     )
     head(figure, title)
     legend = figure.legend(loc="outside right center", markerscale=1.6)

@@ -7,14 +7,11 @@ import re
 from collections.abc import Iterable
 
 from theory.claims import PartVerdict, Verdict
-from theory.intervals import CROSSED, EXACT, ONE_SEED, Interval
+from theory.intervals import Interval
 
+HARD = "\u00a0"  # a space at which no line is broken
+_EFFECT = re.compile(r"\S+ \[[^\]]*\](?: \w+)?")  # a mean with its interval and unit
 OUTCOMES = {"contradicted": "opposed", "inconclusive": "open"}  # of the parts that a verdict follows from
-OVER = {
-    CROSSED: "over seeds crossed with items",
-    ONE_SEED: "over the items of one seed",
-    EXACT: "over items alone",
-}
 SAID = {"reproduced": "reproduced by", "contradicted": "contradicted by", "inconclusive": "inconclusive:"}
 
 
@@ -45,18 +42,18 @@ def because(verdict: Verdict) -> str:
 
 
 def numbers(found: Interval) -> str:
-    """Mean with its interval, to a digit that the interval's width carries; one seed has none."""
-    if not math.isfinite(found.high - found.low):
-        return minus(f"{found.mean:.2f}")
+    """Mean with its interval, to a digit that the interval's width carries; one seed has none, nor have seeds that all
+    agree."""
+    if not 1e-9 < found.high - found.low < math.inf:
+        return _to(found.mean, 2)
     digits = 1 if max(abs(found.mean), found.high - found.low) >= 2 else 2
-    mean, low, high = (minus(f"{x:.{digits}f}") for x in (found.mean, found.low, found.high))
+    mean, low, high = (_to(x, digits) for x in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"
 
 
-def over(found: Iterable[Interval]) -> str:
-    """What these intervals go over: seeds, or items too where records hold each item."""
-    kinds = {OVER.get(one.method, "over seeds") for one in found} or {"over seeds"}
-    return " or ".join(kind for kind in ("over seeds", *OVER.values()) if kind in kinds)
+def _to(x: float, digits: int) -> str:
+    """A number to so many digits; nothing that rounds to zero has a sign."""
+    return minus(f"{round(x, digits) + 0.0:.{digits}f}")
 
 
 def minus(text: str) -> str:
@@ -89,6 +86,7 @@ def packed(text: str, width: int) -> str:
 def _lines(text: str, width: int) -> list[str]:
     import textwrap
 
+    text = _EFFECT.sub(lambda found: found.group().replace(" ", HARD), text)
     lines: list[str] = []
     for piece in text.split("; "):
         if lines and len(lines[-1]) + 2 + len(piece) <= width:
@@ -98,7 +96,7 @@ def _lines(text: str, width: int) -> list[str]:
                 lines[-1] += ";"
             lines.append(piece)
     return [
-        short
+        short.replace(HARD, " ")
         for line in lines
         for short in ([line] if "$" in line or len(line) <= width else textwrap.wrap(line, width))
     ]

@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 
 from figures.about import kind_of
 from figures.beliefs import SIGNALS, TEXTS
+from figures.curves import GRID
 from figures.prompts import PROMPTS
-from figures.runs import GRID
 from figures.style import lane
 from theory.claims.decompose import NAMES
 
@@ -92,6 +92,7 @@ def points_of(axes):
             continue
         axis, at, values = (axes.yaxis, ys, xs) if one.has_xerr else (axes.xaxis, xs, ys)
         label = axes.get_ylabel() if label.startswith("_") else label
+        label = plain(label).removesuffix(" (%)")
         label = {"accuracy on held-out facts": "accuracy"}.get(label, label)
         for x, mean, (low, high) in zip(at, values, ends_of(bars[0]), strict=True):
             yield label, place(axis, x), mean, low, high

@@ -5,10 +5,12 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.container import BarContainer, ErrorbarContainer
 
 from figures import closed_forms, findings, theorems
 from figures.about import ABOUT, claims_of, kind_of
-from figures.style import COLOURS, HATCHES, LINES, MARKERS, lane
+from figures.style import COLOURS, COLUMN_WIDTH, DOTS, HATCHES, LINES, MARKERS, lane
 from figures.words import because, numbers, settling
 from tests.figures.strokes import differences, drawn, told
 from theory.claims import CLAIMS
@@ -21,7 +23,8 @@ def words(figure):
     """Every text that is drawn, with its box."""
     from matplotlib.text import Text
 
-    figure.canvas.draw()
+    figure.set_dpi(DOTS)  # as it is saved
+    figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     idle = undrawn(figure)
     seen = []
@@ -68,6 +71,51 @@ def test_no_word_is_clipped_and_no_two_words_overlap(drawings):
             if wide > TOUCH and high > TOUCH and not turned:
                 wrong.append((name, "overlap", first.get_text(), other.get_text()))
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_letters_are_readable_where_a_picture_is_as_wide_as_a_column(drawings):
+    assert COLUMN_WIDTH < 3.5
+    for name, one in drawings.items():
+        smallest = min(text.get_fontsize() for text, _ in words(one.figure))
+        assert smallest * COLUMN_WIDTH / one.figure.get_size_inches()[0] > 5, name
+
+
+def grey(colour):
+    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))
+
+
+def style_of(line):
+    marker = line.get_marker() if line.get_marker() not in ("None", "") else ""
+    return str(
+        (line.get_linestyle(), line._unscaled_dash_pattern, marker, line.get_markerfacecolor() == "white")
+    )
+
+
+def looks(axes):
+    """What tells the series of a panel apart in grey, by label: shade, and line, mark and its face, or hatch."""
+    found = {}
+    for one in axes.lines:
+        if not one.get_label().startswith("_"):
+            found[one.get_label()] = grey(one.get_color()), style_of(one)
+    for one in axes.containers:
+        if one.get_label().startswith("_"):
+            continue
+        if isinstance(one, BarContainer) and one.patches:
+            found[one.get_label()] = grey(one.patches[0].get_facecolor()[:3]), str(one.patches[0].get_hatch())
+        elif isinstance(one, ErrorbarContainer) and one.lines[0] is not None:
+            found[one.get_label()] = grey(one.lines[0].get_color()), style_of(one.lines[0])
+    return found
+
+
+def test_series_are_told_apart_in_grey_by_shade_line_mark_or_hatch(drawings):
+    seen = 0
+    for name, one in drawings.items():
+        for axes in one.figure.axes:
+            for (a, first), (b, second) in combinations(looks(axes).items(), 2):
+                shade, style = abs(first[0] - second[0]), first[1] != second[1]
+                assert style or shade > 0.15, (name, a, b)
+                seen += 1
+    assert seen > 100
 
 
 FOUND = [
@@ -127,59 +175,6 @@ def test_series_that_change_places_in_the_picture_itself_are_seen(drawings):
     assert differences(drawn(one), told(one))
     bars.set_segments(kept)
     assert differences(drawn(one), told(one)) == []
-
-
-def by_hand(runs, of, *terms):
-    """Mean and 95% interval over seeds of a sum of cells, each with a sign, straight from the records; in points."""
-    from scipy.stats import t
-
-    apart = 0.0
-    for sign, where in terms:
-        rows = runs.table.take(runs.table.mask(study=of, metric="accuracy", **where))
-        values = {
-            int(seed): value for seed, value in zip(rows.numbers["seed"], rows.numbers["value"], strict=True)
-        }
-        assert len(values) == len(rows) == 4, where
-        apart = apart + sign * 100 * np.array([values[seed] for seed in sorted(values)])
-    half = t.ppf(0.975, 3) * apart.std(ddof=1) / 2
-    return apart.mean(), apart.mean() - half, apart.mean() + half
-
-
-def cell(on, step, prompt="zero", split="test", stratum="all", arm="all"):
-    return {"trained_on": on, "step": step, "prompt": prompt, "split": split, "stratum": stratum, "arm": arm}
-
-
-def gap(step, **where):
-    return (1, cell("known", step, **where)), (-1, cell("unknown", step, **where))
-
-
-UNKNOWN = "category=Unknown"
-BY_HAND = [  # picture, panel, series, place, and the cells of the records that this is
-    ("prompts", 0, "end", "zero-shot", gap(10)),
-    ("prompts", 0, "early stop", "zero-shot", gap(5)),
-    ("prompts", 0, "end", "4 wrong shots", gap(10, prompt="few-wrong:4")),
-    ("prompts", 1, "unknown rows", "chain of thought", [(1, cell("unknown", 10, prompt="cot"))]),
-    ("prompts", 1, "untuned", "8 shots", [(1, cell("none", 0, prompt="few:8", arm="base"))]),
-    ("similarity-prompts", 0, "end", "1 farthest", gap(10, split="graded", stratum="similarity=1")),
-    ("similarity-prompts", 0, "early stop", 3.0, gap(5, split="graded", stratum="similarity=3")),
-    ("similarity-prompts", 1, "known rows", 2.0, [(1, cell("known", 10, split="graded", stratum="similarity=2"))]),
-    ("categories", 0, "tuned on MaybeKnown", "all test facts", [(1, cell("category:MaybeKnown", 5))]),
-    ("categories", 1, "tuned on Unknown", "Unknown test facts", [(1, cell("category:Unknown", 10, stratum=UNKNOWN))]),
-    ("shares", 1, "Unknown rows deleted", 0.75, [(1, cell("known-only:0.75", 10))]),
-    ("shares", 0, "all rows", 0.25, [(1, cell("mix:0.25", 5))]),
-    ("trajectories", 1, "test facts, end", 1.0, [(1, cell("best", 10)), (-1, cell("lesser", 10))]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "panel", "series", "x", "cells"), BY_HAND, ids=lambda one: str(one)[:30])
-def test_what_is_drawn_is_what_the_records_say(drawings, many_runs, kind, panel, series, x, cells):
-    one = drawings[f"{kind}-{LAB}"]
-    (stroke,) = (s for s in drawn(one) if s[:3] == (panel, series, x))
-    study = {"prompts": "prompts", "similarity-prompts": "prompts", "trajectories": "salience"}.get(
-        kind, "slick"
-    )
-    unit = 1 if kind in ("categories", "shares") else 100
-    assert stroke[3:] == pytest.approx([unit * value / 100 for value in by_hand(many_runs, study, *cells)])
 
 
 COUNTED = {*findings.PICTURES, "parts", "forest", "similarity-prompts", "similarity-crosstests"} - {

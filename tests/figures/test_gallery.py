@@ -5,10 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from figures import forest
 from figures.style import KINDS
 from figures.theorems import PICTURES
 
-GALLERY = Path(__file__).resolve().parents[2] / "figures" / "gallery"
+ROOT = Path(__file__).resolve().parents[2]
+GALLERY = ROOT / "figures" / "gallery"
+BOARDS = [
+    ROOT / folder / "scoreboard.csv"
+    for folder in ("theory/results", "synthetic/results", "synthetic/results/gentle", "realmodels/results")
+]
 COARSE = 8  # pixels of a picture that are looked at as one, so that fonts may differ
 
 
@@ -24,13 +30,16 @@ def grey(path):
     return shade.reshape(rows // COARSE, COARSE, columns // COARSE, COARSE).mean(axis=(1, 3))
 
 
-@pytest.mark.parametrize("name", ["hump", "window", "prediction"])
-def test_a_picture_is_redrawn_from_its_numbers(name, tmp_path):
+@pytest.mark.parametrize("name", ["hump", "window", "prediction", "forest"])
+def test_a_picture_is_redrawn_from_what_is_kept(name, tmp_path):
     token = KINDS.set(("png",))
     try:
-        path, *_ = PICTURES[name](GALLERY, tmp_path)
+        path, table = (
+            forest.stored(BOARDS, tmp_path) if name == "forest" else PICTURES[name](GALLERY, tmp_path)
+        )
     finally:
         KINDS.reset(token)
+    assert table.read_bytes() == (GALLERY / table.name).read_bytes()
     shown, drawn = grey(GALLERY / f"{name}.png"), grey(path)
     assert shown.shape == drawn.shape
     assert np.abs(shown - drawn).mean() < 0.004

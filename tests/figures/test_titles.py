@@ -31,7 +31,7 @@ NEUTRAL = {
     "window": "Accuracy",
     "prediction": "Closed form, one-hot salience: $R^2$ = ",
     "salience": "Salience by frequency where relation values are trained too, beside the law (P1)",
-    "coverage": "The gap of two knowledge graphs, sampled and by the closed form (K5)",
+    "coverage": "The gap of two graphs, sampled and by the closed form (K5)",
     "monofacts": "Facts seen once and the error of the ideal memoriser",
     "monofact-bound": "",  # says how many samples break the bound: a test below
     "knowledge": "Facts of “",  # counts what is extracted
