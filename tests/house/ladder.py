@@ -13,11 +13,12 @@ RUNGS = {  # a column, and the names of the laboratories that stand on it
     "one layer": r"(theory|synthetic)/R1-.+",
     "tiny Llama, three runs": r"synthetic/R2-2layer",
     "the same, gently tuned": r"synthetic/R2-2layer-gentle",
+    "longer texts read": r"synthetic/R2-2layer-told",
     "small real model": r"realmodels/R3-.+",
 }
 BOARDS = (
     "theory/results",
-    *(f"synthetic/results{run}" for run in ("/first", "", "/third", "/gentle")),
+    *(f"synthetic/results{run}" for run in ("/first", "", "/third", "/gentle", "/told")),
     "realmodels/results",
 )
 WORDS = {"reproduced": "reproduced", "contradicted": "**contradicted**", "inconclusive": "open"}

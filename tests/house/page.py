@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.hardening import survived
-from tests.house import again, gentle, ladder, licences, long_form
+from tests.house import again, gentle, ladder, licences, long_form, told
 from tests.house.requirements import ROOT, direct
 from theory.files import write_whole
 
@@ -22,6 +22,7 @@ PAGES = (  # in the order in which their commands are pasted
     *(ROOT / room / "README.md" for room in ("theory", "synthetic", "realmodels", "figures")),
     ROOT / "synthetic" / "results" / "gentle" / "README.md",
     ROOT / "synthetic" / "results" / "long_form.md",
+    ROOT / "synthetic" / "results" / "told" / "README.md",
     ROOT / "tests" / "hardening" / "README.md",
 )
 END = "<!-- end -->"
@@ -38,6 +39,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **again.TABLES,
     **gentle.TABLES,
     **long_form.TABLES,
+    **told.TABLES,
     "tests/hardening/survived.jsonl": lambda: survived.table(survived.read()),
     "tests/hardening/survived.jsonl in short": lambda: survived.in_short(survived.read()),
     LICENCES: licences.table,

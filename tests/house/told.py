@@ -14,6 +14,12 @@ from tests.house.long_form import _rows as kept
 TOLD = RESULTS / "told"
 FOLDERS = {"default": RESULTS, "told": TOLD}
 LABS = {"default": "synthetic/R2-2layer", "told": "synthetic/R2-2layer-told"}
+BOARDS = {
+    "default, first run": (RESULTS / "first", LABS["default"]),
+    "default": (RESULTS, LABS["default"]),
+    "default, third run": (RESULTS / "third", LABS["default"]),
+    "told": (TOLD, LABS["told"]),
+}
 CLAIMS = ("D1", "D2", "D3", "D4", "D5", "X6", "U4")
 PAIRS = (  # one set less another
     ("tuning", "generated", "none"),
@@ -43,10 +49,10 @@ MEASURED = (
 )
 
 
-def board(which: str) -> list[dict[str, str]]:
-    """The parts of the claims about beliefs, verdicts with them."""
-    found = rows(FOLDERS[which] / "scoreboard.csv", LABS[which])
-    return [row for row in found if row["claim"] in CLAIMS]
+def board(folder: Path, lab: str) -> dict[tuple[str, str], dict[str, str]]:
+    """The parts of the claims about beliefs, by claim and name."""
+    found = rows(folder / "scoreboard.csv", lab)
+    return {(row["claim"], row["part"]): row for row in found if row["claim"] in CLAIMS}
 
 
 def interval(row: dict[str, str]) -> str:
@@ -56,22 +62,20 @@ def interval(row: dict[str, str]) -> str:
 
 
 def parts() -> str:
-    """Every part of every claim, the verdict behind the first."""
-    found = {which: {(row["claim"], row["part"]): row for row in board(which)} for which in FOLDERS}
+    """Every claim with its verdicts and every part of it, by default in three runs and told."""
+    every = [board(*where) for where in BOARDS.values()]
     lines, last = [], ""
-    for claim, name in found["told"]:
-        some = [found[which][claim, name] for which in FOLDERS]
-        first, last = claim != last, claim
-        one = some[-1]
+    for key, one in every[-1].items():
+        claim, name = key
+        if claim != last:
+            said = [f"**{board[key]['verdict']}**" for board in every]
+            lines.append([f"{claim} {one['title']}", "verdict", *said])
         unit = "" if one["unit"] == "points" else f", {one['unit']}"
-        lines.append(
-            [
-                f"{claim} {one['title']}" if first else "",
-                f"{name}{unit}" if one["role"] == "decides" else f"({name}{unit})",
-                *(interval(row) + (f", {row['verdict']}" if first else "") for row in some),
-            ]
-        )
-    return _table(["claim", "part (in brackets: reported only)", *LABS.values()], lines)
+        decides = one["role"] == "decides"
+        cells = [interval(board[key]) + (f", {board[key]['outcome']}" if decides else "") for board in every]
+        lines.append(["", f"{name}{unit}" if decides else f"({name}{unit})", *cells])
+        last = claim
+    return _table(["claim", "part (in brackets: reported only)", *BOARDS], lines)
 
 
 def sets() -> str:
