@@ -113,7 +113,7 @@ def write_facts(order: Order, path: Path) -> Path:
 
     if not order.data:
         raise RealmodelsError(
-            f"--data: no source is named, and {path.parent} holds no audit; name files or folders"
+            f"--data: no source is named, and the folder {path.parent} holds no audit; name files or folders"
         )
     settings = order.settings
     facts = gather(order.data, Draw(settings.per_relation, settings.relations, salt=settings.salt))

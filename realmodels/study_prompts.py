@@ -201,7 +201,10 @@ def run(order: Order, say: Say) -> Sequence[Section]:
     from realmodels.places import find
 
     if order.settings.instruct:
-        find(order.settings.instruct)
+        try:
+            find(order.settings.instruct)
+        except RealmodelsError as wrong:
+            raise RealmodelsError(f"--set instruct: {wrong}") from None
     facts, drawn = facts_of(order, say), {}
     for seed in order.seeds:
         drawn[seed] = draw_sets(facts, CONTRAST, order.settings, seed)

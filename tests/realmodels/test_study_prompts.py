@@ -432,7 +432,7 @@ def test_an_instructed_model_is_counted_before_there_is_an_audit_and_must_be_the
     assert told(more)[0] == told(plain)[0] > 0
     assert all(one > other for one, other in zip(told(more)[1:], told(plain)[1:], strict=True))
     away = replace(asked, settings=replace(asked.settings, instruct=str(tmp_path / "none")))
-    with pytest.raises(RealmodelsError, match="none: no such file or folder"):
+    with pytest.raises(RealmodelsError, match=r"--set instruct: .*none: no such file or folder"):
         STUDY.run(away, lambda text: None)
     assert not (tmp_path / "run").exists()
 
