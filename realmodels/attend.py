@@ -323,7 +323,9 @@ def _begin(job: Job, key: str) -> None:
         for old in job.output.glob(f"*/{ARM}"):
             old.unlink()
     write_whole(job.output / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    write_whole(path, json.dumps({"key": key, "model": job.model, "data": job.task.source}, indent=1) + "\n")
+    about = {"key": key, "model": job.model, "data": job.task.source}
+    # a name that is no text ends it here
+    write_whole(path, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
 def _keep(job: Job, found: Attended, key: str) -> None:

@@ -247,7 +247,9 @@ def _begin(job: Job, tuned: Sequence[Tuned], dtype: str) -> datetime:
     # the latest samples of a task are the ones that count, also where the clock was put back
     begun = max([datetime.now(UTC).replace(tzinfo=None), *map(_after, job.output.glob("*/results_*.json"))])
     write_whole(job.output / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    write_whole(path, json.dumps({"model": model, "begun": begun.isoformat()}, indent=1) + "\n")
+    about = {"model": model, "begun": begun.isoformat()}
+    # a name that is no text ends it here
+    write_whole(path, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     return begun
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from realmodels import eval_run, places, smollm
+from realmodels import attend, eval_run, places, smollm
 from realmodels.errors import RealmodelsError
 from realmodels.loading import plainly
 from synthetic.errors import SyntheticError
@@ -203,6 +203,17 @@ def test_modules_that_cannot_be_loaded_are_one_line(monkeypatch, capsys, problem
     monkeypatch.setattr("theory.startup._named", lambda output: output)
     assert start("theory", "about") == 1
     assert capsys.readouterr().err.startswith(line)
+
+
+@pytest.mark.parametrize("name", ["attend", "eval"])
+def test_a_name_that_is_no_text_leaves_no_word_of_whose_folder_this_is(tmp_path, name):
+    """Else the same command in a locale that can say it would be refused."""
+    job = SimpleNamespace(
+        model="Gr\udcc3\udcb6e", output=tmp_path, overwrite=False, task=SimpleNamespace(source="rows.jsonl")
+    )
+    with pytest.raises(UnicodeEncodeError):
+        attend._begin(job, "key") if name == "attend" else eval_run._begin(job, (), "float32")
+    assert [path.name for path in tmp_path.iterdir()] == ["environment.json"]
 
 
 def test_torch_without_memory_is_told_from_a_broken_model():
