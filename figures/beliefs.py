@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import PERCENT, Drawn, Rows, about, bars, of_each, places, points, row
+from figures.drawing import PERCENT, Drawn, Rows, about, apart, bars, of_each, places, points, row
 from figures.runs import Runs, mean, reach
 from figures.sheets import below, beside, handles, head, note
 from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
@@ -295,13 +295,9 @@ def free_statements(runs: Runs, rows: StudyRows) -> Drawn | None:
     if not sets or len(found) < len(STATED) * len(sets):
         return None
     sets.sort(key=lambda name: float(name.partition(":")[2]))
-    table: Rows = []
     figure, axes = canvas(TEXT_WIDTH, 2.9)
     axes.axhline(0, color=INK, linewidth=0.8)
-    for i, (metric, said) in enumerate(STATED.items()):
-        place = [k + 0.14 * (i - 2) for k in range(len(sets))]
-        values = [found[metric, name] for name in sets]
-        table += points(axes, place, values, i, said, joined=False, names=sets)
+    table = apart(axes, STATED, sets, found, 0.14)
     places(axes, [f"{name.partition(':')[2]} statements a fact" for name in sets])
     axes.set_xlim(-0.6, len(sets) - 0.4)
     axes.set_ylabel("share (%)")

@@ -110,6 +110,21 @@ def points(
     return [row(" ".join(label.split()), at, one, scale) | more for at, one in zip(told, found, strict=True)]
 
 
+def apart(
+    axes: Any,
+    series: Mapping[str, str],
+    names: Sequence[str],
+    found: Mapping[tuple[str, str], Interval],
+    step: float,
+) -> Rows:
+    """Several series (with their words) at the same named places, `step` apart; `found` by series and name."""
+    table: Rows = []
+    for i, (key, said) in enumerate(series.items()):
+        place = [k + step * (i - (len(series) - 1) / 2) for k in range(len(names))]
+        table += points(axes, place, [found[key, name] for name in names], i, said, joined=False, names=names)
+    return table
+
+
 def sideways(
     axes: Any, y: Iterable[float], found: Sequence[Interval], i: int, label: str, names: Sequence[object]
 ) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figures.drawing import Drawn, Picture, Rows, about, of_each, places, points
+from figures.drawing import Drawn, Picture, Rows, about, apart, of_each, places, points
 from figures.runs import Runs, effect, mean
 from figures.sheets import below, beside, handles, head, note
 from figures.style import INK, TEXT_WIDTH, canvas
@@ -155,13 +155,9 @@ def edges(runs: Runs, rows: StudyRows) -> Drawn | None:
     names = [name for name in PROMPTS if all((metric, name) in found for metric in EDGES)]
     if not names:
         return None
-    table: Rows = []
     figure, axes = canvas(TEXT_WIDTH, 3.6)
     axes.axhline(0, color=INK, linewidth=0.8)
-    for i, (metric, said) in enumerate(EDGES.items()):
-        place = [k + 0.18 * (i - 1.5) for k in range(len(names))]
-        values = [found[metric, name] for name in names]
-        table += points(axes, place, values, i, said, joined=False, names=names)
+    table = apart(axes, EDGES, names, found, 0.18)
     places(axes, [PROMPTS[name] for name in names], turned=True)
     axes.set_ylabel("gap (% of the edges)")
     head(figure, runs.title("B5", rows, "The gap counted in extractable edges"))

@@ -193,8 +193,15 @@ def shown_as(cell, row):
 def test_the_forest_in_the_gallery_shows_what_the_committed_scoreboards_do():
     root = Path(__file__).resolve().parents[2]
     cells = {}
-    for folder in ("theory/results", "synthetic/results", "synthetic/results/gentle", "realmodels/results"):
-        board = (root / folder / "scoreboard.md").read_text(encoding="utf-8").splitlines()
+    lab = root / "synthetic" / "results"
+    for folder in (
+        root / "theory" / "results",
+        lab,
+        lab / "gentle",
+        lab / "told",
+        root / "realmodels" / "results",
+    ):
+        board = (folder / "scoreboard.md").read_text(encoding="utf-8").splitlines()
         labs = [lab.strip() for lab in board[0].strip("|").split("|")[2:]]
         for line in board[2:]:
             claim, _, *told = (cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|"))

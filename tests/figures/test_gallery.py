@@ -11,9 +11,10 @@ from figures.theorems import PICTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 GALLERY = ROOT / "figures" / "gallery"
+LAB = "synthetic/results"
 BOARDS = [
     ROOT / folder / "scoreboard.csv"
-    for folder in ("theory/results", "synthetic/results", "synthetic/results/gentle", "realmodels/results")
+    for folder in ("theory/results", LAB, f"{LAB}/gentle", f"{LAB}/told", "realmodels/results")
 ]
 COARSE = 8  # pixels of a picture that are looked at as one, so that fonts may differ
 
