@@ -336,9 +336,8 @@ def main(words: list[str] | None = None) -> int:
                         )
                 if flags.keep:
                     own = [trial for trial in done if trial.want == want]
-                    keep_line(
-                        want, own, [trial for trial in before if trial.want == want and not trial.wrong]
-                    )
+                    fine = [trial for trial in before if trial.want == want and not trial.wrong]
+                    keep_line(want, own, fine, flags.command or ())
     print(table(done))
     return int(any(trial.wrong for trial in done))
 
@@ -356,8 +355,10 @@ def table(done: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
-def keep_line(want: str, own: Sequence[Trial], before: Sequence[Trial] = ()) -> None:
-    """`before` are those of an earlier run that need not be tried again."""
+def keep_line(
+    want: str, own: Sequence[Trial], before: Sequence[Trial] = (), asked: Sequence[str] = ()
+) -> None:
+    """`before` are those of an earlier run that need not be tried again; `asked`: these commands alone."""
     from tests.hardening.survived import Trial as Kept
     from tests.hardening.survived import keep
 
@@ -368,7 +369,8 @@ def keep_line(want: str, own: Sequence[Trial], before: Sequence[Trial] = ()) -> 
     if before and own:
         names = ", ".join(dict.fromkeys(trial.command for trial in own))
         found += f"; {names} tried again after mending"
-    command = f"python tests/hardening/starve.py --want {want} --keep"
+    some = "".join(f" --command '{name}'" for name in asked)
+    command = f"python tests/hardening/starve.py --want {want}{some} --keep"
     keep(Kept("starve", WANTS[want][0], len(every), len(fine), found, command))
 
 
