@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -38,9 +39,16 @@ def test_the_choice_follows_from_the_grid_by_the_criteria_of_its_script():
     name = told_grid.chosen(grid)
     chosen = replace(told_grid.told(setup_for("full"), name), rung=RUNG)
     assert chosen == setup_for("full", RUNG)
-    assert {(row["setting"], row["seed"]) for row in grid if row["setting"] in ("default", name)} == {
-        (setting, str(seed)) for setting in ("default", name) for seed in (0, 1, 2)
+    settings = [name for name in told_grid.SETTINGS if name not in told_grid.MORE]
+    assert {(row["setting"], row["seed"]) for row in grid} == set(product(settings, "012"))
+    found = told_grid.means(grid)
+    lost = {
+        name: f"{100 * (found['default']['answered'] - of['answered']):.1f}" for name, of in found.items()
     }
+    assert f"loses {lost['whole']} points of what is answered where 3 were allowed" in WORDS
+    assert f"`all` writes {found['all']['claims']:.1f} claims" in WORDS
+    assert f"and loses {lost['all']} points of what is answered" in WORDS
+    assert f"`half` itself costs {lost['half']} points after four exemplars" in WORDS
     assert all(said in WORDS for said in told_grid.CRITERIA)
 
 
