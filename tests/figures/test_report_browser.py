@@ -27,7 +27,9 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 NONE = "no chromium on this machine: apt-get install chromium"
-pytestmark = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason=NONE)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and (not os.environ.get("CI") or "NAMEBLIND_WITHOUT_BROWSER" in os.environ), reason=NONE
+)
 SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 LABS = ("synthetic/R2-2layer", "synthetic/R2-4layer")
 
