@@ -205,8 +205,8 @@ SIZES = {
 
 
 def setup_for(profile: str = "full", rung: str = DEFAULT_RUNG) -> Setup:
-    """The default world at one rung of the ladder or as one of its ablations; for `quick` a third of it, a third of
-    which would be too little for other pretrainings; larger for `paper`; `full` has all arms at the default rung alone."""
+    """The default world at one rung of the ladder or as one of its ablations; larger for `paper`; for `quick` a third
+    of it, a third of which would be too little for other pretrainings; `full` has all arms at the default rung alone."""
     choose("profile", [profile], list(PROFILES), ())
     choose("rung", [rung], (*RUNGS, *ABLATIONS), ())
     size = SIZES[profile]
