@@ -206,7 +206,7 @@ SIZES = {
 
 def setup_for(profile: str = "full", rung: str = DEFAULT_RUNG) -> Setup:
     """The default world at one rung of the ladder or as one of its ablations; larger for `paper`; for `quick` a third
-    of it, a third of which would be too little for other pretrainings; `full` has all arms at the default rung alone."""
+    of it, and a third of that would be too little for other pretrainings; `full` has all arms at the default rung."""
     choose("profile", [profile], list(PROFILES), ())
     choose("rung", [rung], (*RUNGS, *ABLATIONS), ())
     size = SIZES[profile]
