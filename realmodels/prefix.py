@@ -74,6 +74,8 @@ class PastLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return -1
 
+    get_max_cache_shape = get_max_length  # its name in transformers 5.0
+
 
 class Reading:
     """A batch of rows behind a prefix. `hidden` [rows, tokens, width] is what came out of the last read."""
