@@ -110,7 +110,8 @@ def read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
 
     try:
         import gguf  # noqa: F401
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        import transformers
+        from transformers import AutoModelForCausalLM, AutoTokenizer
     except ModuleNotFoundError as missing:
         raise RealmodelsError(
             f'{path}: GGUF files need the package {missing.name}; run: pip install "nameblind[realmodels]"'
@@ -121,9 +122,10 @@ def read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
         contextlib.redirect_stderr(io.StringIO()),
     ):  # its progress bar cannot be turned off
         tokenizer = AutoTokenizer.from_pretrained(**where)
-        model = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=getattr(torch, dtype), quantization_config=GgufConfig(dequantize=True)
-        )
+        # older versions have no such setting and always dequantise
+        config = getattr(transformers, "GgufConfig", None)
+        how = {} if config is None else {"quantization_config": config(dequantize=True)}
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, dtype), **how)
     return model, tokenizer
 
 

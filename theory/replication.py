@@ -13,10 +13,12 @@ import numpy as np
 
 from theory.claims.base import LEVEL
 from theory.errors import TheoryError
+from theory.kept import Row, count, number, rows
 from theory.reshuffle import Reshuffled, reshuffled
 from theory.spreadsheets import safe
 
 Key = tuple[str, str, str]  # claim, laboratory, part
+SUMMARISE = "`python -m synthetic summarise RUNS -o FOLDER`"
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,9 @@ class Replication:
 
 def replicate(first: Path, second: Path) -> Replication:
     """Compare two folders of `synthetic summarise`, part by part of the claims that both have judged."""
-    boards = [_rows(folder / "scoreboard.csv") for folder in (first, second)]
+    before, after = (_board(folder) for folder in (first, second))
     effects = [_effects(folder) for folder in (first, second)]
-    deciding = [{_key(row): row for row in board if row["role"] != "reported"} for board in boards]
-    parts = tuple(_pairs(deciding[0], deciding[1], effects[0], effects[1]))
+    parts = tuple(_pairs(before, after, *effects))
     if not parts:
         raise TheoryError(f"{first}, {second}: no claim was judged in the same laboratory by both")
     luck = {}
@@ -152,32 +153,20 @@ def _key(row: Mapping[str, str]) -> Key:
 def _effects(folder: Path) -> dict[Key, dict[int, float]]:
     found: dict[Key, dict[int, float]] = {}
     runs: dict[Key, str] = {}
-    for row in _rows(folder / "effects.csv"):
+    path = folder / "effects.csv"
+    for line, row in rows(path, ("claim", "lab", "part", "run", "seed", "effect"), SUMMARISE):
         key = _key(row)
         if runs.setdefault(key, row["run"]) != row["run"]:
             raise TheoryError(
                 f"{folder}: two runs of {key[0]} in {key[1]}; expected one, summarise them apart"
             )
-        try:
-            found.setdefault(key, {})[int(row["seed"])] = float(row["effect"])
-        except ValueError:
-            raise TheoryError(
-                f"{folder / 'effects.csv'}: {key[0]}: expected numbers in seed and effect, "
-                f"got {row['seed']!r} and {row['effect']!r}"
-            ) from None
+        where = f"{path}:{line}"
+        found.setdefault(key, {})[count(row, "seed", where)] = number(row, "effect", where)
     return found
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise TheoryError(f"{path}: not there; expected a folder written by `python -m synthetic summarise`")
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-        needed = {"claim", "lab", "part", "run"} | (
-            {"verdict", "role"} if "score" in path.name else {"seed", "effect"}
-        )
-        if not rows or not needed <= rows[0].keys():
-            raise TheoryError(f"{path}: expected the columns {', '.join(sorted(needed))}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TheoryError(f"{path}: not a table of `summarise`: {error}") from None
-    return rows
+def _board(folder: Path) -> dict[Key, Row]:
+    """The deciding parts."""
+    needed = ("claim", "title", "lab", "part", "role", "verdict", "unit")
+    lines = rows(folder / "scoreboard.csv", needed, SUMMARISE)
+    return {_key(row): row for _, row in lines if row["role"] != "reported"}

@@ -99,7 +99,13 @@ LINE = f"A1,theory/R0,r,all,reproduced,,{PART},supported,1,0,2,t,3\n"
         (HEAD + LINE.replace(PART, "another"), ":2: claim A1 has no part 'another'"),
         (HEAD + LINE.replace("supported", "perhaps"), ":2: outcome 'perhaps'; expected one of"),
         (HEAD + LINE.replace("reproduced", "so"), "verdict 'so'; expected one of reproduced"),
-        (HEAD + LINE.replace(",1,0,2", ",one,0,2"), ":2: .*expected numbers in effect, low, high and seeds"),
+        (HEAD + LINE.replace(",1,0,2", ",one,0,2"), ':2: effect "one"; expected a number from'),
+        (HEAD + LINE.replace(",1,0,2", ",1,0,1e308"), ':2: high "1e308"; expected a number from'),
+        (HEAD + LINE.replace(",1,0,2", ",1,nan,2"), ':2: low "nan"; expected a number from'),
+        (HEAD + LINE.replace(",1,0,2", ",1,0,inf"), ':2: high "inf"; expected a number from'),
+        (HEAD + LINE.replace(",1,0,2", ",1,0,"), ":2: low '0' and high ''; expected both, or neither"),
+        (HEAD + LINE.replace(",1,0,2", ",1,2,0"), ":2: low '2' and high '0'; expected both, or neither"),
+        (HEAD + LINE.replace("theory/R0", "no slash"), ":2: lab: expected <room>/R<0-4>"),
         (HEAD + LINE + "A1,too,short\n", r":3: expected 13 cells"),
         (HEAD + LINE.strip() + ",more\n", r":2: expected 13 cells"),
         (HEAD + '"open', "expected a CSV file"),
@@ -111,7 +117,7 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, w
     with pytest.raises(TheoryError, match=words) as told:
         read_scoreboard(path)
     assert "\n" not in str(told.value)
-    with pytest.raises(TheoryError, match="no such file"):
+    with pytest.raises(TheoryError, match="not there; `python -m theory claims"):
         read_scoreboard(tmp_path / "nowhere.csv")
 
 

@@ -86,9 +86,24 @@ def test_equal_constants_have_not_moved(tmp_path):
             "no claim was judged",
         ),
         (lambda a, b: a.parent / "nowhere", "scoreboard.csv: not there"),
-        (lambda a, b: _rewrite(b / "effects.csv", "claim,part\nA1,gap\n"), "expected the columns"),
-        (lambda a, b: _rewrite(b / "scoreboard.csv", ""), "expected the columns"),
-        (lambda a, b: _replaced(b / "effects.csv", ",20,", ",twenty,"), "got 'twenty'"),
+        (lambda a, b: _rewrite(b / "effects.csv", "claim,part\nA1,gap\n"), "effects.csv: no column 'lab'"),
+        (lambda a, b: _rewrite(b / "scoreboard.csv", ""), "scoreboard.csv: no column 'claim'"),
+        (
+            lambda a, b: _replaced(b / "scoreboard.csv", ",title,", ",name,"),
+            "scoreboard.csv: no column 'title'",
+        ),
+        (
+            lambda a, b: _replaced(b / "effects.csv", ",20,", ",twenty,"),
+            'effects.csv:2: seed "twenty"; expected a whole',
+        ),
+        (
+            lambda a, b: _rewrite(b / "effects.csv", ",".join(EFFECTS) + "\nA1,gap,lab"),
+            ":2: expected 7 cells",
+        ),
+        (
+            lambda a, b: _rewrite(b / "effects.csv", ",".join(EFFECTS) + "\nA1,gap,lab,r,20,inf,points\n"),
+            ':2: effect "inf"; expected a number',
+        ),
         (lambda a, b: _replaced(b / "effects.csv", "gap,lab,r,21", "gap,lab,s,21"), "two runs of A1"),
     ],
 )

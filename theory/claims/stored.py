@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
 from theory.claims.base import LEVEL, Part
 from theory.claims.catalogue import CLAIMS
-from theory.claims.scoreboard import Answer, Outcome, PartVerdict, Scoreboard, Verdict
+from theory.claims.scoreboard import NOWHERE, Answer, Outcome, PartVerdict, Scoreboard, Verdict
 from theory.errors import TheoryError
 from theory.intervals import Interval
-from theory.schema import bare
-from theory.spreadsheets import raw
+from theory.kept import Row, count, number, rows
+from theory.schema import bare, complaint
 
-Row = Mapping[str, str]
 NUMBERS = ("effect", "low", "high")
 NEEDED = ("claim", "lab", "run", "arm", "verdict", "reason", "part", "outcome", *NUMBERS, "method", "seeds")
 
@@ -28,7 +26,7 @@ def read_scoreboard(*paths: Path) -> Scoreboard:
 
 def _verdicts(path: Path) -> Iterable[Verdict]:
     found: dict[tuple[str, str, str], tuple[Row, list[PartVerdict]]] = {}
-    for line, row in _rows(path):
+    for line, row in rows(path, NEEDED, "`python -m theory claims RECORDS -o FOLDER`"):
         try:
             claim = CLAIMS[row["claim"]]
             part = next(one for one in claim.parts if one.name == row["part"])
@@ -37,6 +35,8 @@ def _verdicts(path: Path) -> Iterable[Verdict]:
                 f"{path}:{line}: claim {bare(row['claim'])} has no part {row['part']!r} today; judge the records again "
                 "with `python -m theory claims`"
             ) from None
+        if row["lab"] != NOWHERE and (wrong := complaint("lab", row["lab"])):
+            raise TheoryError(f"{path}:{line}: lab: {wrong}")
         _, parts = found.setdefault((row["claim"], row["lab"], row["run"]), (row, []))
         parts.append(_part(part, row, f"{path}:{line}"))
     for (name, lab, run), (row, parts) in found.items():
@@ -45,43 +45,27 @@ def _verdicts(path: Path) -> Iterable[Verdict]:
         )
 
 
-def _rows(path: Path) -> Iterable[tuple[int, Row]]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = csv.DictReader(file, strict=True)
-            names = lines.fieldnames or ()
-            if missing := [name for name in NEEDED if name not in names]:
-                raise TheoryError(
-                    f"{path}: no column {missing[0]!r}; expected a scoreboard.csv that `python -m theory claims` wrote"
-                )
-            for row in lines:
-                if None in row or None in row.values():
-                    raise TheoryError(
-                        f"{path}:{lines.line_num}: expected {len(names)} cells, as the header has"
-                    )
-                yield lines.line_num, {name: raw(cell) for name, cell in row.items()}
-    except FileNotFoundError:
-        raise TheoryError(
-            f"{path}: no such file; `python -m theory claims RECORDS -o FOLDER` writes one"
-        ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TheoryError(f"{path}: expected a CSV file in UTF-8: {error}") from None
-
-
 def _part(part: Part, row: Row, where: str) -> PartVerdict:
     if row["outcome"] not in get_args(Outcome):
         raise TheoryError(
             f"{where}: outcome {row['outcome']!r}; expected one of {', '.join(get_args(Outcome))}"
         )
-    try:
-        mean, low, high = (float(row[name]) if row[name] else math.inf for name in NUMBERS)
-        seeds = int(row["seeds"])
-    except ValueError as error:
-        raise TheoryError(f"{where}: {error}; expected numbers in effect, low, high and seeds") from None
-    interval = None
-    if math.isfinite(mean):  # a single seed has a mean and no limits
+    interval, seeds = None, count(row, "seeds", where)
+    if row["effect"]:
+        ends = (number(row, name, where) if row[name] else None for name in ("low", "high"))
+        low, high = ends  # a single seed has a mean and no limits
+        if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+            raise TheoryError(
+                f"{where}: low {row['low']!r} and high {row['high']!r}; expected both, or neither"
+            )
         interval = Interval(
-            mean, low if row["low"] else -math.inf, high, 1 - LEVEL, seeds, math.nan, row["method"]
+            number(row, "effect", where),
+            -math.inf if low is None else low,
+            math.inf if high is None else high,
+            1 - LEVEL,
+            seeds,
+            math.nan,
+            row["method"],
         )
     return PartVerdict(part, row["outcome"], seeds, interval)  # type: ignore[arg-type]
 
