@@ -4,8 +4,11 @@ import csv
 from collections import namedtuple
 from itertools import groupby, pairwise
 
+import matplotlib
 import numpy as np
+import pytest
 from matplotlib.colors import to_hex
+from packaging.version import Version
 
 from figures.about import kind_of
 from figures.beliefs import SIGNALS, TEXTS
@@ -16,6 +19,11 @@ from theory.claims.decompose import NAMES
 
 Stroke = namedtuple("Stroke", "panel series x mean low high")
 SPECIAL = {"forest", "parts", "plane", "waterfall"}
+KEPT_BY = "3.11"
+as_kept = pytest.mark.skipif(
+    Version(matplotlib.__version__) < Version(KEPT_BY),
+    reason=f"kept pictures were drawn by matplotlib {KEPT_BY}; {matplotlib.__version__} sets words otherwise",
+)
 
 
 def plain(text):
@@ -83,7 +91,7 @@ def points_of(axes):
         if not isinstance(one, ErrorbarContainer) or one.lines[0] is None:
             continue
         xs, ys = (np.asarray(values, float) for values in one.lines[0].get_data())
-        label = one.get_label()
+        label = one.get_label() or "_"  # older matplotlib: None
         bars = list(one.lines[2])
         if one.has_xerr and one.has_yerr:
             for name, values, bar in (("true claims a text", xs, bars[0]), ("claim precision", ys, bars[1])):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from figures import closed_forms, mixes, style
+from tests.figures.strokes import as_kept
 
 BASELINES = Path(__file__).parent / "baselines"
 LOOSE = {"prediction": 0.003}  # a cloud of small dots, whose edges other versions draw otherwise
@@ -90,6 +91,7 @@ def pictures(drawings):
     return {name: rendered(one.figure) for name, one in drawings.items()}
 
 
+@as_kept
 def test_every_picture_looks_as_it_did(pictures):
     if REFRESH:
         for path in BASELINES.glob("*.png"):

@@ -98,7 +98,7 @@ def looks(axes):
         if not one.get_label().startswith("_"):
             found[one.get_label()] = grey(one.get_color()), style_of(one)
     for one in axes.containers:
-        if one.get_label().startswith("_"):
+        if (one.get_label() or "_").startswith("_"):  # older matplotlib: None
             continue
         if isinstance(one, BarContainer) and one.patches:
             found[one.get_label()] = grey(one.patches[0].get_facecolor()[:3]), str(one.patches[0].get_hatch())

@@ -8,6 +8,7 @@ import pytest
 from figures import forest
 from figures.style import KINDS
 from figures.theorems import PICTURES
+from tests.figures.strokes import as_kept
 
 ROOT = Path(__file__).resolve().parents[2]
 GALLERY = ROOT / "figures" / "gallery"
@@ -31,6 +32,7 @@ def grey(path):
     return shade.reshape(rows // COARSE, COARSE, columns // COARSE, COARSE).mean(axis=(1, 3))
 
 
+@as_kept
 @pytest.mark.parametrize("name", ["hump", "window", "prediction", "forest"])
 def test_a_picture_is_redrawn_from_what_is_kept(name, tmp_path):
     token = KINDS.set(("png",))
