@@ -104,6 +104,13 @@ def pick_dtype(dtype: str = "auto", device: str = "auto") -> str:
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
+def _gguf_config() -> Any:
+    """Of versions that have none, 5.0.0 puts a token before SmolLM2's texts that its own tokenizer does not."""
+    import transformers
+
+    return getattr(transformers, "GgufConfig", None)
+
+
 def read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
     """Model and tokenizer of a GGUF file, dequantised."""
     import torch
@@ -116,16 +123,20 @@ def read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
         raise RealmodelsError(
             f'{path}: GGUF files need the package {missing.name}; run: pip install "nameblind[realmodels]"'
         ) from None
+    if (config := _gguf_config()) is None:
+        raise RealmodelsError(
+            f"{path}: transformers {transformers.__version__} makes another tokenizer of a GGUF file; "
+            "run: pip install -U transformers"
+        )
     where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     with (
         plainly(str(path)),
         contextlib.redirect_stderr(io.StringIO()),
     ):  # its progress bar cannot be turned off
         tokenizer = AutoTokenizer.from_pretrained(**where)
-        # older versions have no such setting and always dequantise
-        config = getattr(transformers, "GgufConfig", None)
-        how = {} if config is None else {"quantization_config": config(dequantize=True)}
-        model = AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, dtype), **how)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=getattr(torch, dtype), quantization_config=config(dequantize=True)
+        )
     return model, tokenizer
 
 

@@ -78,6 +78,7 @@ def test_the_cache_is_named_by_content_and_made_once(smollm_folder, monkeypatch)
     assert smollm.smollm() == smollm_folder
 
 
+@pytest.mark.skipif(loading._gguf_config() is None, reason="this transformers reads GGUF files otherwise")
 def test_a_gguf_file_is_opened_as_it_is(tmp_path):
     """A tiny one, written here."""
     path = write_gguf(tmp_path / "tiny.gguf")
@@ -141,6 +142,12 @@ def test_where_the_cache_is(platform, variables, wanted, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert smollm.cache_folder() == wanted
+
+
+def test_a_gguf_file_before_transformers_that_makes_another_tokenizer_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_gguf_config", lambda: None)
+    with pytest.raises(RealmodelsError, match="makes another tokenizer of a GGUF file; run: pip install -U"):
+        loading.read_gguf(tmp_path / "x.gguf", "float32")
 
 
 def test_a_gguf_file_without_the_package_that_reads_it(tmp_path, monkeypatch):
