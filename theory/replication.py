@@ -89,16 +89,14 @@ class Replication:
 
 def replicate(first: Path, second: Path) -> Replication:
     """Compare two folders of `synthetic summarise`, part by part of the claims that both have judged."""
-    before, after = (_board(folder) for folder in (first, second))
-    effects = [_effects(folder) for folder in (first, second)]
-    parts = tuple(_pairs(before, after, *effects))
+    (before, old), (after, new) = (read_summary(folder) for folder in (first, second))
+    parts = tuple(_pairs(before, after, old, new))
     if not parts:
         raise TheoryError(f"{first}, {second}: no claim was judged in the same laboratory by both")
     luck = {}
     for lab in dict.fromkeys(part.lab for part in parts):
         keys = [(part.claim, part.lab, part.part) for part in parts if part.lab == lab]
-        old, new = ([run[key] for key in keys] for run in effects)
-        luck[lab] = reshuffled(old, new)
+        luck[lab] = reshuffled([old[key] for key in keys], [new[key] for key in keys])
     return Replication(parts, luck)
 
 
@@ -150,6 +148,11 @@ def _key(row: Mapping[str, str]) -> Key:
     return row["claim"], row["lab"], row["part"]
 
 
+def read_summary(folder: Path) -> tuple[dict[Key, Row], dict[Key, dict[int, float]]]:
+    """The deciding parts of a folder that `synthetic summarise` wrote, and the effects of every seed."""
+    return _board(folder), _effects(folder)
+
+
 def _effects(folder: Path) -> dict[Key, dict[int, float]]:
     found: dict[Key, dict[int, float]] = {}
     runs: dict[Key, str] = {}
@@ -166,7 +169,6 @@ def _effects(folder: Path) -> dict[Key, dict[int, float]]:
 
 
 def _board(folder: Path) -> dict[Key, Row]:
-    """The deciding parts."""
     needed = ("claim", "title", "lab", "part", "role", "verdict", "unit")
     lines = rows(folder / "scoreboard.csv", needed, SUMMARISE)
     return {_key(row): row for _, row in lines if row["role"] != "reported"}

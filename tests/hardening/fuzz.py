@@ -211,6 +211,17 @@ SETUP = (
     b'[text]\nquestion = "ask {r} of {s} ? say"\n'
 )
 CALIBRATION = b"margin,effect\n0.1,-0.02\n0.5,0.01\n1.5,0.04\n2.5,0.05\n"
+SCOREBOARD = b"""\
+"claim","title","lab","run","arm","verdict","reason","part","role","outcome","unit","effect","low","high","method","seeds"
+"C1","more Unknown","theory/R0","r","all","reproduced","","accuracy per unit of Unknown share at the end","decides",\
+"supported","points",-19.75,-23.28,-16.4,"t",10
+"B1","the gap grows","-","-","","missing","no rows","gap at the end","decides","not asked","points","","","","",0
+"""
+EFFECTS = b"""\
+claim,part,lab,run,seed,effect,unit
+C1,"accuracy per unit of Unknown share at the end",theory/R0,r,120,-10.8207,points
+C1,"accuracy per unit of Unknown share at the end",theory/R0,r,121,8.7,points
+"""
 COLUMNS = b"step,known,label\n0,0.5,a\n1,,b\n2,1e-3,=x\n"
 CHECKS = [
     {
@@ -279,7 +290,9 @@ def readers() -> dict[str, Reader]:
     from realmodels.train_rows import read_train
     from synthetic.plan import read_changes
     from synthetic.setup import setup_from
+    from theory.claims.stored import read_scoreboard
     from theory.records import read_records
+    from theory.replication import read_summary
     from theory.world_file import load_world
     from theory.world_spec import read_spec
 
@@ -298,6 +311,10 @@ def readers() -> dict[str, Reader]:
     def summary(path: Path) -> object:
         (path.parent / "audit.jsonl").write_bytes(audit)
         return read_audit(path.parent / "audit.jsonl")
+
+    def summarised(path: Path) -> object:
+        (path.parent / "scoreboard.csv").write_bytes(SCOREBOARD)
+        return read_summary(path.parent)
 
     def about(path: Path) -> object:
         return sources([path])
@@ -354,6 +371,8 @@ def readers() -> dict[str, Reader]:
         Reader("columns", "a.csv", lambda p: read_columns(p, ("step",)), (COLUMNS,), 2),
         Reader("provenance", "records.jsonl", about, (spaced,), 1),
         Reader("checks", "checks.json", read_checks, (_document(CHECKS),), 1),
+        Reader("scoreboard", "scoreboard.csv", read_scoreboard, (SCOREBOARD,), 1),
+        Reader("summary of a run", "effects.csv", summarised, (EFFECTS,), 1),
     ]
     return {reader.name: reader for reader in found}
 
@@ -668,6 +687,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", action="append", help="a reader; may be given several times")
+    parser.add_argument("--keep", action="store_true", help="leave a line of what survived")
     parser.add_argument("--write", type=Path, help="put the damaged input of --first here and stop")
     flags = parser.parse_args(words)
     names = tuple(flags.only or readers())
@@ -693,7 +713,28 @@ def main(words: list[str] | None = None) -> int:
     count = sum(tally.found.values())
     print(table(tally), end="")
     print(f"{tally.seconds:.0f} s of a core, {count / max(tally.seconds, 1e-9):,.0f} inputs a second")
+    if flags.keep:
+        keep(names, tally, sys.argv[1:] if words is None else words)
     return 1 if tally.failed else 0
+
+
+def keep(names: tuple[str, ...], tally: Tally, words: list[str]) -> None:
+    """A line for the table of what was tried."""
+    from tests.hardening import survived
+
+    count = sum(tally.found.values())
+    bad = sum(n for (_, kind), n in tally.found.items() if kind == "failed")
+    slowest = max(tally.slowest.values(), default=0.0)
+    survived.keep(
+        survived.Trial(
+            "lie",
+            f"damaged files through {len(names)} readers",
+            count,
+            count - bad,
+            f"read, or refused in one line; no hang, the slowest {slowest:.1f} s of a core",
+            f"python tests/hardening/fuzz.py {' '.join(words)}",
+        )
+    )
 
 
 if __name__ == "__main__":
