@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from tests.hardening.fuzz import SCOREBOARD
+
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "tiny.toml"
 WORLD = (
@@ -85,6 +87,7 @@ COMMANDS = tuple(
         ),
         ("figures theorems", "figures theorems {files} --only hump --output {out}", {}),
         ("figures all", "figures all {files}/run --workers 2 --output {out}", {"heavy": True}),
+        ("figures forest", "figures forest {files}/scoreboard.csv --output {out}", {}),
         (
             "figures report",
             "figures report {files}/run --instances 2 --output {out}/report.html",
@@ -251,6 +254,7 @@ def write_files(folder: Path, models: bool) -> None:
     _write_audit(folder / "known", [(row, LABELS[row["k"] % 4]) for row in _known()])
     _write_people(folder / "people")
     write_records(folder / "run")
+    (folder / "scoreboard.csv").write_bytes(SCOREBOARD)
     lab = write_records(folder / "lab" / "validity-0a1b2c3d4e", "validity", ("known", "unknown"))
     for name, text in {"config": '{"setup": {}}', "environment": "{}", "seeds": "[100, 101, 102]"}.items():
         (lab / f"{name}.json").write_text(f"{text}\n")

@@ -1,6 +1,7 @@
 """Commands that lack something: a trial each of `starve.py`, and what trials found, one by one."""
 
 import errno
+import importlib
 import json
 import os
 import signal
@@ -28,12 +29,20 @@ from . import starve, starve_run, starve_trial
 from .starve_commands import NAMED, write_records
 from .starve_run import can
 
+ROOMS = ("theory", "synthetic", "realmodels", "figures")
 SCRIPT = Path(starve.__file__)
 TORCH = "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
 QUICK = {
     "theory world": ("disk", "files", "length", "output", "core", "rights", "network", "clock"),
     "realmodels filter --arms": ("disk", "crowded"),
 }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_command_of_a_room_is_starved(room):
+    for command in importlib.import_module(f"{room}.cli").COMMANDS:
+        name = f"{room} {command}"
+        assert any(one == name or one.startswith(f"{name} ") for one in NAMED), name
 
 
 def run_trials(path, *words):

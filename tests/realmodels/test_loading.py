@@ -362,8 +362,8 @@ def test_files_that_are_no_models(tmp_path):
     with pytest.raises(RealmodelsError, match="is no GGUF file"):
         load(str(fake))
     fake.write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(RealmodelsError, match="cannot be opened"):
-        load(str(fake))
+    with pytest.raises(RealmodelsError, match=r"cannot be opened|run: pip install -U transformers"):
+        load(str(fake))  # an older transformers is not asked at all
     folder = tmp_path / "only"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
