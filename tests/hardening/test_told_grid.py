@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from synthetic.setup import setup_for
-from tests.hardening import told_grid
+from tests.hardening import grids, told_grid
 from tests.hardening.told_grid import CRITERIA, MORE, SETTINGS, chosen, failed, told
 
 GOOD = {
@@ -72,3 +72,15 @@ def test_a_line_is_written_for_every_seed_and_setting(tmp_path):
     assert float(whole["claims"]) > float(usual["claims"])
     assert float(usual["in_a_row"]) == 0 < float(whole["in_a_row"])
     assert sum(float(whole[f"length_{k}"]) for k in range(1, 6)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_line_is_on_disk_before_the_next_one_is_measured(tmp_path):
+    path = tmp_path / "grid.csv"
+
+    def measured():
+        yield {"setting": "half, more", "seed": 0, "claims": 1.23456789}
+        assert path.read_text() == 'setting,seed,claims\n"half, more",0,1.23457\n'
+        yield {"setting": "all", "seed": 12, "claims": 3.0}
+
+    grids.write(path, measured())
+    assert path.read_text().endswith("\nall,12,3\n")

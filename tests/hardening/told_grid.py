@@ -16,7 +16,6 @@ when the first two seeds of the others had shown that only the last criterion wa
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +36,7 @@ from synthetic.setup import Setup, setup_for
 from synthetic.split import split, stated
 from synthetic.studies.beliefs import DRAWS as TEXTS
 from synthetic.studies.beliefs import desk_of
+from tests.hardening import grids
 from tests.hardening.biography_lengths import lengths
 
 ROWS = 6  # a step of pretraining, of up to 92 tokens in place of 66: as many tokens as by default in 8
@@ -145,19 +145,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--settings", nargs="+", default=[name for name in SETTINGS if name not in MORE])
     asked = parser.parse_args(arguments)
-    writer = None
-    with open(asked.output, "w", encoding="utf-8", newline="") as file:
-        for seed in asked.seeds:
-            for name in asked.settings:
-                row = {"setting": name, "seed": seed} | {
-                    key: f"{value:.6g}"
-                    for key, value in measured(told(setup_for(asked.profile), name), seed).items()
-                }
-                if writer is None:
-                    writer = csv.DictWriter(file, list(row), lineterminator="\n")
-                    writer.writeheader()
-                writer.writerow(row)
-                file.flush()
+    grids.write(
+        asked.output,
+        (
+            {"setting": name, "seed": seed} | measured(told(setup_for(asked.profile), name), seed)
+            for seed in asked.seeds
+            for name in asked.settings
+        ),
+    )
 
 
 if __name__ == "__main__":

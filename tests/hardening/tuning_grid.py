@@ -11,7 +11,7 @@ looked at earlier: the rate is constant but for a short rise."""
 from __future__ import annotations
 
 import argparse
-import csv
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,15 @@ from typing import Any
 
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from synthetic.contrast import CONTRAST
 from synthetic.finetune import finetune, steps_of, tuning
 from synthetic.prompt_hall import Hall, Hits, look, make_hall
 from synthetic.score import exam, sit
 from synthetic.setup import Setup, setup_for
 from synthetic.split import split, stated
+from tests.hardening import grids
 
 RATES, EPOCHS = (1e-3, 3e-4), (5, 10, 20)
 SEEN = ("zero", "few:4")
@@ -98,17 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--thoughts", type=float, nargs="+", default=[0.03])
     asked = parser.parse_args(arguments)
-    writer = None
-    with open(asked.output, "w", encoding="utf-8", newline="") as file:
-        for share in asked.thoughts:
-            setup = with_thoughts(replace(setup_for(asked.profile), brief=True), share)
-            for seed in asked.seeds:
-                for row in settings(setup, seed):
-                    if writer is None:
-                        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-                        writer.writeheader()
-                    writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
-                    file.flush()
+    setups = (with_thoughts(replace(setup_for(asked.profile), brief=True), share) for share in asked.thoughts)
+    grids.write(
+        asked.output, (row for setup in setups for seed in asked.seeds for row in settings(setup, seed))
+    )
 
 
 if __name__ == "__main__":
