@@ -15,13 +15,16 @@ from synthetic.score import Stamp
 from synthetic.split import split
 from synthetic.text_sets import SAMPLES, Library
 from theory.goodturing import expected_calibration_error
-from theory.probe import auroc, fit_probe
+from theory.probe import RIDGE, auroc, fit_probe
 from theory.records import Record
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 SHOWN = 2  # gold texts in the long-form prompt that is not the native one
-LABELS = (16, 64, 256, 1024, 4096)  # that a probe is fitted to, and all there are
+LABELS = (16, 64, 256, 1024, 2048, 4096)  # that a probe is fitted to, and all there are
+RIDGES = tuple(
+    RIDGE * factor for factor in (0.001, 0.01, 0.1, 10.0, 100.0)
+)  # beside the usual one, with all labels
 ENOUGH = 0.01  # of AUROC: a probe with that little less than one with all labels has enough of them
 BINS = 10  # of equal width, in which belief is compared with the truth
 
@@ -42,12 +45,13 @@ def without_tuning(desk: Desk, draws: int) -> Iterator[Record]:
 
 def signals(desk: Desk, found: Library) -> Iterator[Record]:
     """Of each signal over the base's own claims about held-out subjects: AUROC and calibration, whole and bin by bin,
-    and of the probe also by the number of its labels, which are claims about training subjects."""
+    and of the probe also by the number of its labels, which are claims about training subjects, and by its ridge."""
     base, stamp = desk.base, replace(desk.stamp, arm="base")
     features, right = found.labelled
     order = np.random.default_rng(np.random.SeedSequence([base.seed, 0x1ABE1])).permutation(len(right))
     sizes = [size for size in LABELS if size < len(right)]
     probes = {size: fit_probe(features[order[:size]], right[order[:size]]) for size in (*sizes, len(right))}
+    ridges = {ridge: fit_probe(features, right, ridge) for ridge in RIDGES}
     for split_name, subjects in desk.asked.items():
         texts = desk.script.write(base.weights, subjects, draws=SAMPLES, seed=desk.draw("own", split_name))
         claims = Claims(base, texts)
@@ -67,10 +71,12 @@ def signals(desk: Desk, found: Library) -> Iterator[Record]:
         for name, belief in beliefs.items():
             yield from _judged(stamp, split_name, f"signal={name}", belief[well], true[well])
         areas = {size: auroc(belief[well], true[well]) for size, belief in by_labels.items()}
-        for size, area in areas.items():
+        otherwise = {f"labels={size}": area for size, area in areas.items()}
+        for ridge, probe in ridges.items():
+            otherwise[f"ridge={ridge:g}"] = auroc(claims.spread(probe(states))[well], true[well])
+        for how, area in otherwise.items():
             if np.isfinite(area):
-                stratum = f"signal=probe,labels={size}"
-                yield stamp.record(split_name, stratum, "belief_auroc", area, int(well.sum()))
+                yield stamp.record(split_name, f"signal=probe,{how}", "belief_auroc", area, int(well.sum()))
         if split_name == "test" and np.isfinite(areas[len(right)]):
             enough = min(size for size, area in areas.items() if area >= areas[len(right)] - ENOUGH)
             yield stamp.record(split_name, "signal=probe", "labels_needed", float(enough), len(right))

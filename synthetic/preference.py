@@ -1,4 +1,5 @@
-"""Direct preference optimisation on pairs of own texts, the better believed one preferred."""
+"""Direct preference optimisation on pairs of own texts, the better believed one preferred; and, to tell what
+preference does from what reading on does, the preferred ones simply read for as long."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from torch import Tensor
 
 from synthetic.biographies import Texts
 from synthetic.generate import padded
-from synthetic.long_form import Desk, Written, tuning
+from synthetic.long_form import Desk, Written, steps_to_read, tuning
 from synthetic.machine import one_thread
 from synthetic.model import LlamaSpec, Weights, hidden_states, logits
 from synthetic.text_sets import SAMPLES, Library
+from synthetic.train import train
 
 Ints = NDArray[np.int64]
-NAME = "pairs:belief"
+NAME, CONTROL = "pairs:belief", "pairs:preferred"
 BETA = 0.1
 RATE = 0.3  # of the rate of supervised tuning
 PAIRS = 32  # a step
@@ -100,3 +102,16 @@ def preferred(desk: Desk, found: Library, start: Written, tokens: int) -> Writte
                 read, steps = read + int(length[some].sum()), steps + 1
     stamp = replace(desk.stamp, arm="dpo", trained_on=NAME, step=steps)
     return Written(stamp, {name: tensor.detach() for name, tensor in live.items()}, read)
+
+
+def read_on(desk: Desk, found: Library, start: Written, tokens: int) -> Written:
+    """Read the preferred texts alone, from `start` and at the rate of preference, until this many tokens have been
+    read."""
+    base, how = desk.base, tuning(desk.base)
+    texts = pairs(found)[0]
+    documents = desk.script.documents(texts.keep(texts.relation >= 0))
+    how = replace(how, rate=RATE * how.rate, warmup=0.0, decay="constant")
+    steps = steps_to_read(documents, how, tokens)
+    trained = train(start.weights, base.spec, documents, replace(how, steps=steps))
+    stamp = replace(desk.stamp, trained_on=CONTROL, step=steps)
+    return Written(stamp, trained.weights, trained.tokens)

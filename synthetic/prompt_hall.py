@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 Hits = dict[str, Flags]  # by prompt; of all facts, or of those of `test` alone
 
 DRAWS = 4  # sets of exemplars that the questions of a relation take turns in
-FAR = ("zero", "own", "few:4")  # prompts under which facts of other relations and types are asked for too
+FIRST = ("zero", "own", "few:4")
 PROMPTS = ("few-wrong:4", "few-unrelated:4", "few-taught:4", "cot", "few-cot:2")
 AT_LENGTH = tuple(f"{kind}:{k}" for k in (1, 2, 8) for kind in ("few", "few-wrong", "few-unrelated"))
 BY: By = (("popularity",), ("known",), ("category",), ("answer",), ("similarity",), ("similarity", "known"))
@@ -37,7 +37,7 @@ BY: By = (("popularity",), ("known",), ("category",), ("answer",), ("similarity"
 
 def prompts_of(setup: Setup) -> tuple[str, ...]:
     """The prompts, `zero` first."""
-    return (*FAR, *(() if setup.brief else AT_LENGTH), *PROMPTS)
+    return (*FIRST, *(() if setup.brief else AT_LENGTH), *PROMPTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def make_hall(setup: Setup, seed: int, cache: Path | None) -> Hall:
         tuple(far),
         graded,
         {name: pose(shown, facts["test"], name) for name in prompts_of(setup)},
-        {name: pose(shown, every[len(test[0]) :], name) for name in FAR if far},
+        {name: pose(shown, every[len(test[0]) :], name) for name in prompts_of(setup) if far},
         Stamp(setup.lab, "prompts", "-", seed, "all", 0, "none"),
     )
 

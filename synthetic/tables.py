@@ -2,12 +2,14 @@
 
 `beliefs`: what every set of long-form text holds and what the network writes after it. `contrasts`: one set less
 another, seed by seed. `signals`: what tells true claims from false ones. `free`: free statements and their bound.
-`edges`: counted gaps of extractable edges beside those that K1 and K2 foretell.
+`edges`: counted gaps of extractable edges beside those that K1 and K2 foretell. `gaps`: known less unknown rows under
+every prompt on every kind of held-out facts, at both stops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ COLUMNS = {
     "signals": ("lab", "run", "split", "signal", "metric", *ENDS),
     "free": ("lab", "run", "trained_on", "step", "metric", *ENDS),
     "edges": ("lab", "run", "trained_on", "prompt", "metric", *ENDS),
+    "gaps": ("lab", "run", "stop", "split", "stratum", "prompt", "known", "unknown", "untuned", *ENDS),
 }
 SUPPORTS = ("", ":coverage0.7", ":coverage0.4", ":noise0.1", ":noise0.3")
 CONTRASTS = (
@@ -34,6 +37,8 @@ CONTRASTS = (
     ("probe", "generated+belief:probe", "generated+belief"),
     ("length", "generated+belief", "generated+random"),
     ("preference", "pairs:belief", "generated"),
+    ("preference", "pairs:preferred", "generated"),
+    ("preference", "pairs:belief", "pairs:preferred"),
     ("tuning", "generated", "none"),
     ("tuning", "generated+belief", "none"),
     ("tuning", "gold+belief", "none"),
@@ -55,6 +60,7 @@ def tables(records: Table) -> dict[str, list[Row]]:
         "signals": [*_signals(found)],
         "free": [*_free(steps)],
         "edges": [*_edges(found)],
+        "gaps": [*_gaps(records)],
     }
     return {name: rows for name, rows in made.items() if rows}
 
@@ -176,3 +182,13 @@ def _edges(found: Found) -> Iterator[Row]:
             }
         for metric, values in more.items():
             yield lab, run, on, prompt, metric, *_ends(values)
+
+
+def _gaps(records: Table) -> Iterator[Row]:
+    """Mean accuracies, and the gap paired by seed."""
+    from synthetic.prompt_gaps import prompt_gaps
+
+    for head, accuracies in prompt_gaps(records):
+        known, unknown, _ = accuracies
+        means = (_short(fmean(one.values())) if one else "" for one in accuracies)
+        yield *head, *means, *_ends(_less(known, unknown))

@@ -16,7 +16,7 @@ from synthetic.biographies import Script
 from synthetic.costs import scaled
 from synthetic.free_statements import sweep
 from synthetic.long_form import Desk, Written, examined, learn, told
-from synthetic.preference import preferred
+from synthetic.preference import CONTROL, preferred, read_on
 from synthetic.score import Stamp
 from synthetic.setup import Setup
 from synthetic.studies import Report, Study
@@ -48,10 +48,11 @@ REPORTED = (
     "generated+support:noise0.3",
 )
 PAIRS = "dpo:pairs"
+AFTERWARDS = {PAIRS: preferred, CONTROL: read_on}  # from the network that `generated` was tuned into
 
 
 def arms(setup: Setup) -> tuple[str, ...]:
-    return SETS if setup.brief else (*SETS, *REPORTED, PAIRS)
+    return SETS if setup.brief else (*SETS, *REPORTED, PAIRS, CONTROL)
 
 
 def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterator[Record]:
@@ -71,8 +72,8 @@ def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterator[Record
     kept: dict[str, Written] = {}
     for i, name in enumerate(names):
         report(f"tuning {name}", i / len(names))
-        if name == PAIRS:
-            yield from paired(desk, found, kept["generated"], budget)
+        if name in AFTERWARDS:
+            yield from afterwards(desk, found, name, kept["generated"], budget)
             continue
         texts = text_set(found, name)
         if not texts.claims.any():
@@ -89,10 +90,11 @@ def desk_of(setup: Setup, seed: int, cache: Path | None) -> Desk:
     return Desk(ground, Script(ground), Stamp(setup.lab, "beliefs", "-", seed, "all", 0, "none"))
 
 
-def paired(desk: Desk, found: Library, start: Written, tokens: int) -> Iterator[Record]:
-    """Preference for the better believed of two own texts, from the network that its own texts were tuned into."""
-    chosen = preferred(desk, found, start, tokens)
-    yield from examined(desk, chosen.weights, chosen.stamp, DRAWS)
+def afterwards(desk: Desk, found: Library, name: str, start: Written, tokens: int) -> Iterator[Record]:
+    """From the network that its own texts were tuned into: what it then learns from pairs of them."""
+    written = AFTERWARDS[name](desk, found, start, tokens)
+    yield written.stamp.record("train", "all", "tokens_read", float(start.tokens + written.tokens), 1)
+    yield from examined(desk, written.weights, written.stamp, DRAWS)
 
 
 def cost_seconds(setup: Setup) -> float:

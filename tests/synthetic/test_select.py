@@ -288,7 +288,15 @@ def test_small_sets_are_a_tenth_of_the_usual_one():
 
 def test_every_training_set_of_questions_in_the_vocabulary_can_be_drawn():
     # no rows of questions, or made by the studies from those that are
-    elsewhere = {"none", "across", "pairs:belief", "statements:<number>", "set:<name>", "mix:<share>:half"}
+    elsewhere = {
+        "none",
+        "across",
+        "pairs:belief",
+        "pairs:preferred",
+        "statements:<number>",
+        "set:<name>",
+        "mix:<share>:half",
+    }
     filled = {"<share>": "0.5", "<quartile>": "2", "<category>": "MaybeKnown"}
     matched_otherwise = {"known:by-relation", "unknown:by-relation"}  # by `by`, not by name
     for template in set(TRAINED_ON) - elsewhere - matched_otherwise:

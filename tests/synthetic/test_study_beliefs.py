@@ -9,7 +9,7 @@ from tinylab import SEEDS, check_names, tiny
 from synthetic import belief_exams, free_statements, long_form, text_sets
 from synthetic.biographies import true_claims
 from synthetic.long_form import Written, tuning
-from synthetic.preference import PAIRS, log_likelihood, pairs, preferred
+from synthetic.preference import CONTROL, PAIRS, log_likelihood, pairs, preferred, read_on
 from synthetic.setup import DEFAULT, Shape
 from synthetic.split import split
 from synthetic.studies import beliefs
@@ -110,6 +110,8 @@ def test_all_sets_are_read_for_as_many_tokens(records, desk, found):
     budget = beliefs.EPOCHS * int(desk.script.documents(found.generated).lengths.sum())
     step = long_form.BATCH * long_form.ROOM
     read = {r.trained_on: r.value for r in records[0] if r.metric == "tokens_read"}
+    for afterwards in ("pairs:belief", CONTROL):  # as many again
+        assert 2 * budget <= read.pop(afterwards) < 2 * budget + 2 * step
     assert set(read) == set(beliefs.SETS) | set(beliefs.REPORTED)
     assert all(budget <= tokens < budget + step for tokens in read.values())
 
@@ -271,6 +273,33 @@ def test_preference_moves_towards_the_better_believed_text_for_as_long_as_it_was
     assert budget <= tuned.tokens < budget + sum(lengths[-PAIRS:])
     assert tuned.stamp.step >= 3
     assert (tuned.stamp.arm, tuned.stamp.trained_on) == ("dpo", "pairs:belief")
+
+
+def test_what_preference_is_held_against_reads_the_preferred_texts_alone_for_as_long(desk, found):
+    """By likelihood of each side, and by the tokens that were read; the other side gains by less."""
+    sides = [desk.script.sequences(texts.keep(texts.relation >= 0)) for texts in pairs(found)]
+    start = Written(desk.stamp, desk.base.weights, 0)
+
+    def heard(weights):
+        with torch.inference_mode():
+            high, low = (log_likelihood(weights, desk.base.spec, w, np.array(heads)) for w, heads in sides)
+        return float(high.mean()), float(low.mean())
+
+    budget = 4 * sum(map(len, sides[0][0]))
+    read = read_on(desk, found, start, budget)
+    before, after = heard(start.weights), heard(read.weights)
+    assert after[0] > before[0] + 0.1
+    assert after[0] - before[0] > after[1] - before[1]
+    assert budget <= read.tokens < budget + 16 * 64
+    assert (read.stamp.arm, read.stamp.trained_on) == ("all", CONTROL)
+
+
+def test_a_probe_is_tried_with_other_penalties_too(records):
+    some = [r for r in records[0] if r.split == "test" and "signal=probe,ridge=" in r.stratum]
+    tried = {float(r.stratum.partition("ridge=")[2]): r.value for r in some}
+    assert set(tried) == set(belief_exams.RIDGES)
+    assert len(set(tried.values())) > 1
+    assert all(0 < area < 1 for area in tried.values())
 
 
 def test_tuning_is_gentler_than_on_questions(desk):

@@ -501,6 +501,17 @@ def test_the_graph_takes_what_the_study_has_left_in_the_cache(records, cache, tm
     assert json.loads((tmp_path / "first.json").read_text())["prompts"] == ["zero", "own", "cot"]
 
 
+def test_all_prompts_are_put_to_all_held_out_facts(records, hall):
+    """Of the contrast and the untuned network; sets beside it are asked about `test` alone."""
+    everywhere = {"test", "ood-relation", "ood-type", "graded"}
+    some = [r for r in records[0] if r.metric == "accuracy" and r.split in everywhere]
+    for on in ("none", "known", "unknown"):
+        for prompt in hall.prompts:
+            splits = {r.split for r in some if (r.trained_on, r.prompt) == (on, prompt)}
+            assert splits == everywhere, (on, prompt)
+    assert {r.split for r in some if r.trained_on == "small:known"} == {"test"}
+
+
 def test_without_other_relations_and_types_only_test_facts_are_asked_for(cache):
     setup = replace(TINY, held_out=0, foreign=0)
     hall = prompt_hall.make_hall(setup, 0, cache)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from synthetic.preference import CONTROL
 from synthetic.tables import COLUMNS, CONTRASTS, tables
 from theory.records import Record
 from theory.table import Table
 
 LAB, SEEDS = "synthetic/R2-2layer", (200, 201, 202)
 RUN = {"beliefs": "beliefs-0a1b2c3d4e", "prompts": "prompts-0a1b2c3d4e"}
+PAIRS = {(one, other) for _, one, other in CONTRASTS}
 DIAL = {seed: (0.30 + 0.01 * i, 0.28 + 0.02 * i * i) for i, seed in enumerate(SEEDS)}
 
 
@@ -64,6 +66,26 @@ def counted():
         for step, share in ((5, 0.7), (60 + i, 0.4 + 0.1 * i), (9, 0.6)):  # the last step counts
             yield record("prompts", seed, "edge_share", share, "known", step=step)
         yield record("prompts", seed, "accuracy", 0.5, "known", step=60 + i)
+
+
+ASKED = {  # by split, stratum and prompt: accuracy after known and unknown rows at the early stop, and at the end
+    ("test", "all", "zero"): ((0.6, 0.4), (0.5, 0.2)),
+    ("ood-type", "all", "few-wrong:4"): ((0.5, 0.45), (0.1, 0.1)),
+    ("graded", "similarity=1", "cot"): ((0.3, 0.1), (0.0, 0.0)),
+}
+
+
+def asked():
+    """The early stop is where accuracy on dev is best, at a step of its own in every network."""
+    for i, seed in enumerate(SEEDS):
+        for on, arm, early in (("known", 0, 20 + i), ("unknown", 1, 30)):
+            for step, dev in ((early, 0.7), (60, 0.5)):
+                yield record("prompts", seed, "accuracy", dev, on, step=step, split="dev")
+                for (split, stratum, prompt), values in ASKED.items():
+                    value = values[step == 60][arm] + 0.01 * i * (arm == 0)
+                    where = {"prompt": prompt, "split": split, "stratum": stratum}
+                    yield record("prompts", seed, "accuracy", value, on, step=step, **where)
+        yield record("prompts", seed, "accuracy", 0.02 * i, "none", arm="base", step=0)
 
 
 def rows(*makers):
@@ -136,12 +158,23 @@ def test_edges_stand_beside_what_is_foretold_of_them():
     assert not [row for row in found if row["metric"] == "accuracy"]
 
 
+def test_gaps_are_paired_by_seed_at_both_stops_on_every_kind_of_fact():
+    found = rows(asked)["gaps"]
+    assert len(found) == 2 * len(ASKED)
+    for (split, stratum, prompt), values in ASKED.items():
+        for stop, (known, unknown) in zip(("early", "end"), values, strict=True):
+            row = the(found, split=split, stratum=stratum, prompt=prompt, stop=stop)
+            assert limits(row) == ends([known - unknown + 0.01 * i for i in range(3)])
+            assert (row["known"], row["unknown"]) == pytest.approx((known + 0.01, unknown))
+            assert row["untuned"] == (pytest.approx(0.02) if split == "test" else "")
+
+
 def test_what_has_no_rows_is_no_table():
     assert set(rows(believed)) == {"signals"}
     assert set(rows(counted)) == {"edges"}
 
 
-@pytest.mark.parametrize("folder", ["", "first"])
+@pytest.mark.parametrize("folder", ["", "first", "third"])
 def test_what_is_kept_has_every_contrast_of_ten_seeds(folder):
     from synthetic import summary
 
@@ -155,5 +188,6 @@ def test_what_is_kept_has_every_contrast_of_ten_seeds(folder):
         )
         if name == "contrasts":
             pairs = {(row["of"], row["minus"]) for row in kept if row["split"] == "test"}
-            assert pairs >= {(one, other) for _, one, other in CONTRASTS}
+            later = {pair for pair in PAIRS if CONTROL in pair}  # came after the first two runs
+            assert pairs >= PAIRS - (later if folder != "third" else set())
             assert {row["seeds"] for row in kept} == {"10"}

@@ -128,6 +128,10 @@ TRAINED_ON: Mapping[str, str] = {
     "<text>+support:coverage<share>": "gold that holds only this share of what is true: claims it lacks are dropped",
     "<text>+support:noise<share>": "gold that is wrong about this share of the claims",
     "pairs:belief": "two own texts about each subject, the better believed one preferred",
+    "pairs:preferred": (
+        "the preferred texts of `pairs:belief` alone, simply read on from the same model, at the same rate and for as "
+        "many tokens: what preference is held against"
+    ),
     "statements:<number>": "single statements, each fact told so often on average; some never, many once",
     "set:<name>": (
         "one of several ways to choose rows, as many of every relation as the sets beside it: at random, by "
@@ -212,6 +216,7 @@ STRATA: Mapping[str, Mapping[str, str]] = {
         "verification": "yes/no self-verification",
     },
     "labels": {"<k>": "so many labelled claims to fit the probe on"},
+    "ridge": {"<number>": "another penalty of the probe's weights than the usual one, with all labels"},
     "bin": {"<k>": "claims believed to a degree in bin <k> of 10 of equal width, 1 least"},
     "split": {
         "test": "`graded` facts that are `test` ones",
