@@ -15,7 +15,6 @@ from theory.claims.estimators import (
     slope,
     time_to,
 )
-from theory.fitted_share import fit_fitted_share
 
 A, B, C, D = (Cell("accuracy", name) for name in ("best", "lesser", "known", "unknown"))
 SEEDS = np.arange(5)
@@ -184,8 +183,6 @@ def test_regression_is_least_squares_and_leaves_points_with_nan_out() -> None:
         beta, residual, *_ = np.linalg.lstsq(design, accuracy[i], rcond=None)
         assert (b["known"][i], b["unknown"][i]) == pytest.approx((beta[1], beta[2]))
         assert b["r2"][i] == pytest.approx(1 - residual[0] / (20 * accuracy[i].var()))
-        law = fit_fitted_share(accuracy[i], known[i], unknown[i])
-        assert (law.b_kn, law.b_unk, law.r2) == pytest.approx((b["known"][i], b["unknown"][i], b["r2"][i]))
     holes = np.where(np.arange(20) < 15, accuracy, np.nan)
     short = regress(accuracy[:, :15], known[:, :15], unknown[:, :15])
     for name, value in regress(holes, known, unknown).items():
