@@ -217,6 +217,12 @@ def _model(
             if "scaled_dot_product_attention" not in str(problem):
                 raise
             found = AutoModelForCausalLM.from_pretrained(place.source, attn_implementation="eager", **options)
+        except RuntimeError as problem:
+            if "ignore_mismatched_sizes" not in str(problem):
+                raise
+            raise RealmodelsError(
+                f"{place.name}: the weights have other sizes than config.json says; the two are of different models"
+            ) from problem
     model, info = found
     if missing := sorted(info["missing_keys"]):
         raise RealmodelsError(
@@ -252,14 +258,11 @@ def _tokens(place: Place, allow_code: bool, vocabulary: int | None = None) -> To
 
 
 def _with_adapter(model: Any, base: Place, adapter: str, allow_pickle: bool) -> Any:
-    from peft import PeftConfig, PeftModel
+    from peft import PeftConfig
 
     place = find(adapter, what="adapter", config="adapter_config.json")
     place.check_weights(allow_pickle)
-    with plainly(adapter), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-        warnings.filterwarnings("ignore", message=".*vocabulary was not modified.*")
-        warnings.filterwarnings("error", message=".*missing adapter keys.*")
+    with plainly(adapter):
         config = PeftConfig.from_pretrained(place.source)
         if config.is_prompt_learning:
             raise RealmodelsError(
@@ -269,14 +272,28 @@ def _with_adapter(model: Any, base: Place, adapter: str, allow_pickle: bool) -> 
             raise RealmodelsError(
                 f"{adapter}: is an adapter of {wanted}, not of {base.name}; give --model {wanted}"
             )
-        try:
-            tuned = PeftModel.from_pretrained(model, place.source)
-        except Warning as missing:
-            raise RealmodelsError(
-                f"{adapter}: {_line(missing)}; it is another model's or incomplete"
-            ) from None
+        tuned = put_on(model, place, adapter)
         # in 16 bit a merge would round the adapter away
         return tuned.merge_and_unload() if _float32(model) else tuned.get_base_model()
+
+
+def put_on(model: Any, adapter: Place, name: str) -> Any:
+    """The model with this adapter on. Random numbers are where they were: peft draws weights before it reads them."""
+    from peft import PeftModel
+
+    from realmodels.checkpoints import generators, set_generators
+
+    before = generators(str(model.device))
+    with plainly(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        warnings.filterwarnings("ignore", message=".*vocabulary was not modified.*")
+        warnings.filterwarnings("error", message=".*missing adapter keys.*")
+        try:
+            return PeftModel.from_pretrained(model, adapter.source)
+        except Warning as missing:
+            raise RealmodelsError(f"{name}: {_line(missing)}; it is another model's or incomplete") from None
+        finally:
+            set_generators(str(model.device), before)
 
 
 def _same_base(wanted: str, base: Place) -> bool:

@@ -142,6 +142,11 @@ def _check_config(folder: Path, what: str, config: str) -> None:
         size = found.get(name, 1)
         if isinstance(size, int) and not 1 <= size <= most:
             raise RealmodelsError(f"{path}: field '{name}': expected 1 to {most:,}, got {shown(size)}")
+    heads, shared = found.get("num_attention_heads"), found.get("num_key_value_heads")
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise RealmodelsError(
+            f"{path}: field 'num_key_value_heads': expected a divisor of the {heads} heads, got {shared}"
+        )
 
 
 def _check_gguf(path: Path) -> None:

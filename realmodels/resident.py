@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realmodels.errors import RealmodelsError
-from realmodels.loading import _fingerprint, _line, _same_base, load, plainly
+from realmodels.loading import _fingerprint, _same_base, load, plainly, put_on
 from realmodels.places import Place, find
 from theory.stamp import Stamp
 
@@ -94,19 +93,8 @@ class Resident:
         if one.path is None:
             yield loaded
             return
-        from peft import PeftModel
-
         before = hasattr(loaded.model, "peft_config")
-        with plainly(one.path), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-            warnings.filterwarnings("ignore", message=".*vocabulary was not modified.*")
-            warnings.filterwarnings("error", message=".*missing adapter keys.*")
-            try:
-                dressed = PeftModel.from_pretrained(loaded.model, find_adapter(one.path).source)
-            except Warning as missing:
-                raise RealmodelsError(
-                    f"{one.path}: {_line(missing)}; it is another model's or incomplete"
-                ) from None
+        dressed = put_on(loaded.model, find_adapter(one.path), one.path)
         try:
             dressed.eval().requires_grad_(False)
             yield replace(loaded, model=dressed.get_base_model(), fingerprint=one.fingerprint)

@@ -206,39 +206,64 @@ def test_poisoned_arrays_do_not_run(tmp_path, mark):
 # ---------------------------------------------------------------- folders of models, worlds
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("num_hidden_layers", 10**9),
-        ("num_hidden_layers", -1),
-        ("num_hidden_layers", 3),
-        ("num_hidden_layers", 1),
-        ("num_hidden_layers", "two"),
-        ("hidden_size", 0),
-        ("hidden_size", 10**30),
-        ("vocab_size", -5),
-        ("vocab_size", 10**12),
-        ("num_attention_heads", 0),
-        ("num_key_value_heads", 3),
-        ("hidden_act", "../../x"),
-        ("model_type", 3),
-        ("max_position_embeddings", None),
-        ("architectures", ["os.system"]),
-        ("torch_dtype", "float7"),
-    ],
+# What says so: the configuration itself, or only the weights beside it, which no description of a model opens.
+CONFIG = (
+    ("num_hidden_layers", 10**9, "expected 1 to 10,000"),
+    ("num_hidden_layers", -1, "expected 1 to 10,000"),
+    ("num_hidden_layers", "two", "num_hidden_layers"),
+    ("hidden_size", 0, "expected 1 to 1,048,576"),
+    ("hidden_size", 10**30, "expected 1 to 1,048,576"),
+    ("vocab_size", -5, "expected 1 to 16,777,216"),
+    ("vocab_size", 10**12, "expected 1 to 16,777,216"),
+    ("num_attention_heads", 0, "expected 1 to 10,000"),
+    ("num_key_value_heads", 0, "a divisor of the 4 heads, got 0"),
+    ("num_key_value_heads", 3, "a divisor of the 4 heads, got 3"),
+    ("hidden_act", "../../x", "cannot be opened"),
+    ("model_type", 3, "cannot be opened"),
+    ("max_position_embeddings", None, "max_position_embeddings"),
 )
-def test_a_config_that_does_not_belong_to_its_weights(copy, name, value):
-    path = copy / "config.json"
+WEIGHTS = (
+    ("num_hidden_layers", 3, r"the weights lack model\.layers\.2"),
+    ("num_hidden_layers", 1, "config.json says 1 layers"),
+    ("hidden_size", 64, "other sizes than config.json says"),
+    ("vocab_size", 300, "other sizes than config.json says"),
+    ("num_key_value_heads", 4, "other sizes than config.json says"),
+)
+
+
+def edited(folder, name, value):
+    path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-    said = []
-    for read in (describe, load):
-        try:
-            read(str(copy))
-        except RealmodelsError as wrong:
-            said.append(str(wrong))
-    assert all("\n" not in one and len(one) < 500 for one in said)
-    if name not in ("architectures", "max_position_embeddings", "torch_dtype"):
-        assert said, f"{name}={value!r} was believed"
+    return str(folder)
+
+
+@pytest.mark.parametrize("read", [describe, load])
+@pytest.mark.parametrize(("name", "value", "said"), CONFIG)
+def test_a_config_that_no_model_can_have_is_refused_by_whoever_reads_it(copy, read, name, value, said):
+    with pytest.raises(RealmodelsError, match=said) as error:
+        read(edited(copy, name, value))
+    assert "copy" in one_line(error)
+
+
+@pytest.mark.parametrize(("name", "value", "said"), WEIGHTS)
+def test_a_config_of_another_model_is_refused_with_its_weights(copy, name, value, said):
+    before = describe(str(copy))
+    folder = edited(copy, name, value)
+    assert describe(folder) != before
+    with pytest.raises(RealmodelsError, match=said) as error:
+        load(folder)
+    assert "different models" in one_line(error) or "another model's" in one_line(error)
+
+
+@pytest.mark.parametrize(("name", "value"), [("architectures", ["os.system"]), ("torch_dtype", "float7")])
+def test_a_config_is_not_asked_for_classes_or_types(copy, name, value):
+    """Both are chosen by us, so that what stands there is never looked up."""
+    before = {key: weight.clone() for key, weight in load(str(copy)).model.state_dict().items()}
+    found = load(edited(copy, name, value))
+    assert (found.dtype, describe(str(copy)).dtype) == ("float32", "float32")
+    after = found.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_a_world_edited_by_hand_is_refused(tmp_path):

@@ -265,7 +265,7 @@ def pickled(folder):
         (cut("model.safetensors", 1000), ["cannot be opened"]),
         (cut("model.safetensors", 100_000), ["cannot be opened"]),
         (without("model.norm.weight", "lm_head.weight"), ["the weights lack lm_head.weight and 1 more"]),
-        (configured(hidden_size=64), ["cannot be opened"]),
+        (configured(hidden_size=64), ["other sizes than config.json says"]),
         (configured(model_type="no-such-type"), ["cannot be opened", "no-such-type"]),
         (configured(model_type="t5", architectures=["T5Model"]), ["cannot be opened"]),
         (pickled, ["pytorch_model.bin: is a pickle", "--allow-pickle"]),
