@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from theory.errors import out_of_memory, unread
@@ -44,13 +46,14 @@ def main(
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     try:
-        command: Command = tyro.extras.subcommand_cli_from_dict(
-            dict(commands),
-            prog=prog,
-            description=description,
-            args=words,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
+        with _undrawn():
+            command: Command = tyro.extras.subcommand_cli_from_dict(
+                dict(commands),
+                prog=prog,
+                description=description,
+                args=words,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
     except BrokenPipeError:
         return _hang_up()
     except OSError as problem:
@@ -66,6 +69,16 @@ def main(
     with warnings.catch_warnings():
         warnings.showwarning = _warn  # type: ignore[assignment]
         return _run(command)
+
+
+@contextmanager
+def _undrawn() -> Iterator[None]:
+    """The global generator is where it was: the parser draws from it to check its cache now and then."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def _warn(message: Warning | str, *_: Any) -> None:
