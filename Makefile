@@ -14,7 +14,7 @@ PY  := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-whole test-slow bench lint clean
+.PHONY: help reproduce test test-whole test-slow bounds bench lint clean
 
 help: ## print this list
 	@echo "nameblind: what does fine-tuning data do to the facts a language model already knows?"
@@ -62,6 +62,9 @@ test-whole: $(VENV)/ready-test ## the two ways from beginning to end: make repro
 
 test-slow: $(VENV)/ready-test ## run the slow tests too
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests --ignore=tests/benchmarks -m slow
+
+bounds: $(VENV)/ready-test ## a part of the suite with the oldest and with the newest versions allowed, each in an environment of its own
+	@$(PY) tests/hardening/bounds.py oldest $(OUT)/oldest --keep; oldest=$$?; $(PY) tests/hardening/bounds.py newest $(OUT)/newest --keep && exit $$oldest
 
 bench: $(VENV)/ready-test ## time what has a target
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/benchmarks --benchmark-columns=min,median,rounds --benchmark-sort=name

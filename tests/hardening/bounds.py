@@ -5,7 +5,7 @@
 
 `oldest` installs of every dependency, of every extra, the very version that is its lower bound; `newest` what pip finds
 newest, but the torch that the Makefile names. The environment is made in the folder and kept there; a second call uses
-what is there. A line of survived.jsonl says how it went.
+what is there. `make bounds` calls both, `.ci/bounds` does so for a schedule. --keep leaves a line in survived.jsonl.
 """
 
 from __future__ import annotations
@@ -109,12 +109,17 @@ def run(python: Path, folder: Path) -> tuple[int, int, int]:
     return total - skipped, total - skipped - sum(bad), skipped
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("end", choices=("oldest", "newest"))
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--keep", action="store_true", help="leave a line in survived.jsonl")
     parser.add_argument("--only-install", action="store_true", help="make the environment and run nothing")
-    told = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    told = parser().parse_args()
     folder = told.folder.resolve()
     python = install(told.end, folder)
     found = versions(folder)
@@ -122,17 +127,19 @@ def main() -> int:
     if told.only_install:
         return 0
     tried, survived, skipped = run(python, folder)
+    print(f"{survived:,} of {tried:,} tests passed, {skipped} skipped, with the {told.end} versions allowed")
     shown = ", ".join(f"{name} {found[name]}" for name in SHOWN)
-    keep(
-        Trial(
-            "bounds",
-            f"part of the suite with the {told.end} versions allowed",
-            tried,
-            survived,
-            f"{skipped} skipped; Python {sys.version.split()[0]}, {shown}",
-            f"python tests/hardening/bounds.py {told.end} out/{told.end}",
+    if told.keep:
+        keep(
+            Trial(
+                "bounds",
+                f"part of the suite with the {told.end} versions allowed",
+                tried,
+                survived,
+                f"{skipped} skipped; Python {sys.version.split()[0]}, {shown}",
+                f"python tests/hardening/bounds.py {told.end} out/{told.end} --keep",
+            )
         )
-    )
     return int(survived < tried)
 
 

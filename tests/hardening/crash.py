@@ -390,8 +390,8 @@ def _said(folder: Path) -> str:
 # ---------------------------------------------------------------- the command line
 
 
-def main() -> int:
-    from tests.hardening.victims import NAMES, WARM, WRITERS, victims, writers
+def parser() -> argparse.ArgumentParser:
+    from tests.hardening.victims import NAMES, WRITERS
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -404,7 +404,13 @@ def main() -> int:
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--scratch", type=Path, help="a folder for runs; those that went wrong stay in it")
-    asked = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    from tests.hardening.victims import WARM, WRITERS, victims, writers
+
+    asked = parser().parse_args()
     scratch = (asked.scratch or Path(tempfile.mkdtemp(prefix="crash-"))).resolve()
     command = shlex.join(["python", "tests/hardening/crash.py", *_without_scratch(sys.argv[1:])])
     with_steps = asked.steps is not None

@@ -680,7 +680,7 @@ def table(tally: Tally) -> str:
     return out.getvalue()
 
 
-def main(words: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -689,10 +689,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--only", action="append", help="a reader; may be given several times")
     parser.add_argument("--keep", action="store_true", help="leave a line of what survived")
     parser.add_argument("--write", type=Path, help="put the damaged input of --first here and stop")
-    flags = parser.parse_args(words)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    flags = parser().parse_args(words)
     names = tuple(flags.only or readers())
     if unknown := [name for name in names if name not in readers()]:
-        parser.error(f"no reader {unknown[0]!r}; known are {', '.join(readers())}")
+        parser().error(f"no reader {unknown[0]!r}; known are {', '.join(readers())}")
     if flags.write:
         reader = readers()[names[0]]
         flags.write.write_bytes(damaged(chance(reader, flags.first, flags.seed), reader))

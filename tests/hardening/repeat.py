@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ if str(ROOT) not in sys.path:
 from tests.hardening.survived import Trial, keep  # noqa: E402
 
 HERE = "tests/hardening/test_repeat.py"
+STATE = "tests/hardening/test_random_state.py"
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,22 @@ WAYS = (
     ),
     Way(
         "after other draws from the global generators of Python, numpy and torch",
-        "results are equal and the generators are where they were",
+        "what commands, studies and functions leave is equal, and the generators are where they were",
         (
             f"{HERE}::test_the_test_sees_draws",
             f"{HERE}::test_theory_leaves_random_numbers_alone",
             f"{HERE}::test_figures_leave_random_numbers_alone",
             f"{HERE}::test_the_laboratory_leaves_random_numbers_alone",
             f"{HERE}::test_real_models_leave_random_numbers_alone",
+            f"{STATE}::test_a_command_leaves_random_numbers_alone",
+            f"{STATE}::test_a_study_of_the_laboratory_leaves_random_numbers_alone",
         ),
     ),
 )
 
 
-def run(report: Path) -> None:
-    """All tests of all ways, in one process; what it says goes to the screen."""
-    tests = [test for way in WAYS for test in way.tests]
+def run(report: Path, tests: Sequence[str]) -> None:
+    """All of them in one process; what it says goes to the screen."""
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     subprocess.run([sys.executable, *words], cwd=ROOT, env=env, check=False)
@@ -113,13 +115,17 @@ def lines(found: Mapping[str, list[bool]]) -> list[Trial]:
     return made
 
 
-def main(words: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--keep", action="store_true", help="leave lines in survived.jsonl")
-    flags = parser.parse_args(words)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    flags = parser().parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        run(report)
+        run(report, [test for way in WAYS for test in way.tests])
         made = lines(outcomes(report))
     for one in made:
         print(f"{one.survived} of {one.tried} survived: {one.what}")

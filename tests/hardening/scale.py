@@ -67,7 +67,7 @@ class Trial:
     sizes: tuple[int, ...]
     growth: float
     unit: str = "rows"
-    prepare: Callable[[Path, int, argparse.Namespace], None] = lambda folder, size, flags: None
+    prepare: Callable[[Path, int, argparse.Namespace], None] | None = None
 
 
 # ---------------------------------------------------------------- rows
@@ -328,7 +328,7 @@ def measured(name: str, size: int, flags: argparse.Namespace, root: Path = ROOT)
     """A trial at one size, in a process of its own (another prepares the data)."""
     with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
         said = {}
-        for part in ("prepare", "run"):
+        for part in ("prepare", "run") if TRIALS[name].prepare else ("run",):
             words = [sys.executable, str(Path(__file__)), name, "--part", part, "--sizes", str(size)]
             words += [
                 "--prompts",
@@ -354,7 +354,8 @@ def part(name: str, flags: argparse.Namespace) -> None:
     """In the process of its own: do it and say what it took."""
     trial, size = TRIALS[name], flags.sizes[0]
     began = time.process_time()
-    said = (trial.prepare if flags.part == "prepare" else trial.run)(Path.cwd(), size, flags) or ""
+    work = trial.prepare if flags.part == "prepare" and trial.prepare else trial.run
+    said = work(Path.cwd(), size, flags) or ""
     status = Path("/proc/self/status").read_text()
     peak = 1024 * int(status.split("VmHWM:")[1].split()[0])
     print(json.dumps({"seconds": time.process_time() - began, "peak": peak, "said": said}))
@@ -367,7 +368,7 @@ def growth(found: list[Found]) -> float:
     return (found[-1].peak - found[-2].peak) / (found[-1].size - found[-2].size)
 
 
-def main(words: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("trial", choices=TRIALS)
     parser.add_argument("--sizes", type=int, nargs="+")
@@ -377,7 +378,11 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where the data go; the temporary folder if not given")
     parser.add_argument("--keep", action="store_true", help="write the line of survived.jsonl")
     parser.add_argument("--part", choices=("prepare", "run"), help=argparse.SUPPRESS)
-    flags = parser.parse_args(words)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    flags = parser().parse_args(words)
     trial = TRIALS[flags.trial]
     flags.sizes = flags.sizes or list(trial.sizes)
     if flags.part:

@@ -2,6 +2,7 @@
 
     python tests/hardening/starve.py --keep                               # all of it; leaves lines in survived.jsonl
     python tests/hardening/starve.py --want disk --command "theory world"
+    python tests/hardening/starve.py --command "figures forest" --keep    # one line of it alone
 
 Each trial runs a command that lacks something and then, in the same folder, the command that lacks nothing. Wanted: it
 works, with equal results; or one line says what is wrong, where and what to do, with exit code 1 or 2, nothing is
@@ -110,11 +111,15 @@ def full_output(command: Command, results: dict[str, Any], limit: int) -> Ways:
 
 
 def memory(command: Command, results: dict[str, Any], limit: int) -> Ways:
-    """1 GB of writable memory for every process (RLIMIT_DATA); then little more than the modules take."""
+    """1 GB of writable memory for every process (RLIMIT_DATA)."""
     yield "1 GB", How(Lack(limits={resource.RLIMIT_DATA: 2**30}, fresh=True))
+
+
+def little(command: Command, results: dict[str, Any], limit: int) -> Ways:
+    """Little more memory than the modules take."""
     found = re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())
     held = int(found[1]) * 1024 if found else 0
-    for more in (1, 4, 16, 64)[: limit // 4]:
+    for more in (1, 4, 16, 64)[: max(2, limit // 4)]:
         yield f"{more} MB more", How(Lack(limits={resource.RLIMIT_DATA: held + more * 2**20}))
 
 
@@ -193,6 +198,7 @@ def clock(command: Command, results: dict[str, Any], limit: int) -> Ways:
 
 WRITING = {full_disk, few_files, short_files, temporary, rights}
 ENDS = {full_disk, few_files, short_files, crowded}
+HEAVY = {full_disk: 8}  # most steps of commands of seconds, of other wants 2
 WANTS: dict[str, tuple[str, Want, int]] = {
     "disk": ("disk full at every page of 4 KiB", full_disk, NEWNS),
     "files": ("no room for one more file, for every file", few_files, NEWNS),
@@ -200,7 +206,8 @@ WANTS: dict[str, tuple[str, Want, int]] = {
     "temporary": ("no room for temporary files", temporary, NEWNS),
     "crowded": ("temporary files for which there is room no more, from the first page on", crowded, NEWNS),
     "output": ("standard output, and errors too, on a full disk", full_output, 0),
-    "memory": ("1 GB of memory a process (RLIMIT_DATA), and far less", memory, 0),
+    "memory": ("1 GB of memory a process (RLIMIT_DATA)", memory, 0),
+    "little": ("1 to 64 MB more memory than the modules take (RLIMIT_DATA)", little, 0),
     "core": ("one core", core, 0),
     "rights": (
         "output that cannot be written: a read-only disk, another's folder, new and finished",
@@ -231,7 +238,8 @@ def trials(
             continue
         if (ways in WRITING and not command.writes) or (ways is crowded and command.room != "realmodels"):
             continue
-        for how, kind in ways(command, stock.results[command.name], 2 if command.heavy else limit):
+        most = min(limit, HEAVY.get(ways, 2)) if command.heavy else limit
+        for how, kind in ways(command, stock.results[command.name], most):
             if not wanted(command.name, how):
                 continue
             trial = attempt(command, stock, want, how, kind)
@@ -291,7 +299,7 @@ def preload(commands: Sequence[Command], folder: Path) -> None:
         load(str(folder / "files" / "tiny"))
 
 
-def main(words: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--want", action="append", choices=list(WANTS))
     parser.add_argument("--command", action="append", choices=list(NAMED))
@@ -302,7 +310,11 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="write every trial as a JSON line")
     parser.add_argument("--again", type=Path, help="try only what failed in this --output of an earlier run")
     parser.add_argument("--keep", action="store_true", help="leave lines in survived.jsonl")
-    flags = parser.parse_args(words)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    flags = parser().parse_args(words)
     one = dict.fromkeys((f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS")), "1")
     os.environ |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **one}
     os.environ.pop("PYTHONUNBUFFERED", None)
@@ -312,6 +324,7 @@ def main(words: list[str] | None = None) -> int:
     commands = [
         NAMED[name] for name in flags.command or NAMED if not told or name in {c for c, _, _ in failed}
     ]
+    together = bool(flags.command) and not flags.want
     wants = [name for name in flags.want or WANTS if can(WANTS[name][2])]
     wants = [name for name in wants if not told or name in {trial.want for trial in before}]
     done: list[Trial] = []
@@ -334,10 +347,12 @@ def main(words: list[str] | None = None) -> int:
                             f"FAILED {trial.command}, {want} {trial.how}: {trial.wrong}\n{trial.said}",
                             flush=True,
                         )
-                if flags.keep:
+                if flags.keep and not together:
                     own = [trial for trial in done if trial.want == want]
                     fine = [trial for trial in before if trial.want == want and not trial.wrong]
                     keep_line(want, own, fine, flags.command or ())
+    if flags.keep and together:
+        keep_lines(done, flags.command)
     print(table(done))
     return int(any(trial.wrong for trial in done))
 
@@ -359,19 +374,34 @@ def keep_line(
     want: str, own: Sequence[Trial], before: Sequence[Trial] = (), asked: Sequence[str] = ()
 ) -> None:
     """`before` are those of an earlier run that need not be tried again; `asked`: these commands alone."""
-    from tests.hardening.survived import Trial as Kept
-    from tests.hardening.survived import keep
-
     every = [*before, *own]
-    fine = [trial for trial in every if not trial.wrong]
-    told, many = sum(bool(trial.code) for trial in fine), len({trial.command for trial in every})
-    found = f"{many} commands: usual results {len(fine) - told:,} times, else one line, nothing half-written"
+    found = _found(every)
     if before and own:
         names = ", ".join(dict.fromkeys(trial.command for trial in own))
         found += f"; {names} tried again after mending"
+    alone = f": {', '.join(asked)}" if asked else ""
+    _keep(WANTS[want][0] + alone, every, found, f" --want {want}", asked)
+
+
+def keep_lines(done: Sequence[Trial], asked: Sequence[str]) -> None:
+    """Commands that were tried with every want: a line of their own, beside those of the wants."""
+    wants = len({trial.want for trial in done})
+    _keep(f"{', '.join(asked)} alone, {wants} ways of wanting", done, _found(done), "", asked)
+
+
+def _found(every: Sequence[Trial]) -> str:
+    worked = sum(not trial.code for trial in every if not trial.wrong)
+    many = len({trial.command for trial in every})
+    return f"{many} command{'s' * (many != 1)}: usual results {worked:,} times, else one line, nothing half-written"
+
+
+def _keep(what: str, every: Sequence[Trial], found: str, want: str, asked: Sequence[str]) -> None:
+    from tests.hardening.survived import Trial as Kept
+    from tests.hardening.survived import keep
+
     some = "".join(f" --command '{name}'" for name in asked)
-    command = f"python tests/hardening/starve.py --want {want}{some} --keep"
-    keep(Kept("starve", WANTS[want][0], len(every), len(fine), found, command))
+    command = f"python tests/hardening/starve.py{want}{some} --keep"
+    keep(Kept("starve", what, len(every), sum(not trial.wrong for trial in every), found, command))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 KEPT = Path(__file__).parent / "survived.jsonl"
@@ -22,6 +24,7 @@ class Trial:
     survived: int
     found: str  # "records equal an uninterrupted run's byte for byte"
     command: str  # "python tests/hardening/crash.py --command audit --kills 50 --seed 0"
+    at: str = ""  # the commit that was tried, with + where files differed from it; filled in by `keep`
 
 
 def read(path: Path = KEPT) -> tuple[Trial, ...]:
@@ -30,11 +33,12 @@ def read(path: Path = KEPT) -> tuple[Trial, ...]:
 
 
 def keep(trial: Trial, path: Path = KEPT) -> None:
-    """The newest line of a trial replaces the older; the others stay."""
+    """The newest line of a trial replaces the older; the others stay. Where it does not say so, it is of this tree."""
     if not 0 <= trial.survived <= trial.tried:
         raise ValueError(f"{trial.what}: {trial.survived} of {trial.tried} survived")
     if trial.kind not in KINDS:
         raise ValueError(f"{trial.what}: kind {trial.kind!r}; expected {', '.join(KINDS)}")
+    trial = trial if trial.at else replace(trial, at=commit(path.parent))
     mine = (trial.kind, trial.what)
     others = [old for old in read(path) if (old.kind, old.what) != mine]
     lines = [
@@ -44,14 +48,29 @@ def keep(trial: Trial, path: Path = KEPT) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def commit(folder: Path) -> str:
+    """Of the checkout that this folder is in; "" if it is in none. The lines themselves are no difference."""
+    if not shutil.which("git"):
+        return ""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", ":/", f":!/tests/hardening/{KEPT.name}"
+    )
+    return (head := git("rev-parse", "--short=9", "HEAD")) and head + "+" * bool(changed)
+
+
 def table(trials: tuple[Trial, ...]) -> str:
     """In Markdown; in bold where not everything survived."""
-    rows = [(one.kind, one.what, _count(one), one.found, f"`{one.command}`") for one in trials]
-    return _markdown(("kind", "tried", "survived", "found", "command"), rows)
+    rows = [(one.kind, one.what, _count(one), one.found, f"`{one.command}`", one.at) for one in trials]
+    return _markdown(("kind", "tried", "survived", "found", "command", "commit"), rows)
 
 
 def in_short(trials: tuple[Trial, ...]) -> str:
-    """The same without what was found and the commands."""
+    """The same without what was found, commands and commits."""
     return _markdown(("kind", "tried", "survived"), [(one.kind, one.what, _count(one)) for one in trials])
 
 

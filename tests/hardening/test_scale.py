@@ -33,12 +33,30 @@ def flags(**more):
 
 
 def test_a_trial_measures_and_compares():
-    sizes = 1_000, 3_000
-    found = [scale.measured("rows", size, flags()) for size in sizes]
-    assert [one.size for one in found] == list(sizes)
+    """What reads rows one by one stays within its bound; what holds its facts is seen to grow, within another."""
+    found = [scale.measured("rows", size, flags()) for size in (2_000, 22_000)]
+    assert [one.size for one in found] == [2_000, 22_000]
     assert all(one.seconds > 0 and one.peak > scale.MIB for one in found)
-    assert scale.growth(found) == (found[1].peak - found[0].peak) / (sizes[1] - sizes[0])
+    assert scale.growth(found) <= scale.TRIALS["rows"].growth
+    held = [scale.measured("world", size, flags()) for size in (20_000, 200_000)]
+    assert scale.growth(held) == (held[1].peak - held[0].peak) / (held[1].size - held[0].size)
+    assert scale.TRIALS["rows"].growth < scale.growth(held) <= scale.TRIALS["world"].growth
     assert scale.growth(found[:1]) == 0
+
+
+@pytest.mark.parametrize("name", scale.TRIALS)
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_trial_fails_a_byte_above_its_bound(monkeypatch, capsys, name, more):
+    trial, kept = scale.TRIALS[name], []
+    small, large = trial.sizes[-2:]
+    peaks = {small: 10**9, large: 10**9 + (large - small) * trial.growth + more}
+    monkeypatch.setattr(
+        scale, "measured", lambda name, size, flags: scale.Found(size, 2.0, peaks.get(size, 0), "")
+    )
+    monkeypatch.setattr("tests.hardening.survived.keep", kept.append)
+    assert scale.main([name, "--keep"]) == more
+    assert [(one.tried, one.survived) for one in kept] == [(len(trial.sizes), len(trial.sizes) - more)]
+    assert f"at most {trial.growth:g} allowed" in capsys.readouterr().out
 
 
 def test_an_audit_of_made_up_rows_with_a_stub(tmp_path, monkeypatch):

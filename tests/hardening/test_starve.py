@@ -127,6 +127,56 @@ def test_what_failed_is_tried_again_and_counted_with_the_rest(tmp_path, monkeypa
     assert line.endswith("theory list tried again after mending")
 
 
+def tried(monkeypatch, want, name, limit, works=lambda how: False):
+    """The ways in which a command of 100 pages of results is starved."""
+
+    def attempt(command, stock, want, how, kind):
+        return starve_trial.Trial(command.name, want, how, int(not works(how)), "", "", 0.1)
+
+    monkeypatch.setattr(starve, "attempt", attempt)
+    stock = starve_trial.Stock(Path(), {name: {"a": b"x" * 100 * starve.PAGE}})
+    return [trial.how for trial in starve.trials(want, [NAMED[name]], stock, limit)]
+
+
+def test_a_disk_fills_at_many_writes_of_a_heavy_command_too(monkeypatch):
+    found = [int(how.removesuffix(" pages")) for how in tried(monkeypatch, "disk", "theory data", 16)]
+    assert found == sorted(set(found))
+    assert len(found) == 8
+    assert sum(0 < pages < 100 for pages in found) >= 4  # less than its results
+    assert found[-1] > 200
+    enough = tried(monkeypatch, "disk", "theory data", 16, works=lambda how: int(how.split()[0]) > 100)
+    assert enough == [f"{pages} pages" for pages in found[: len(enough)]]  # and no more of it
+    assert len(enough) == 1 + sum(pages <= 100 for pages in found)
+    assert len(tried(monkeypatch, "files", "theory data", 16)) <= 3
+    assert len(tried(monkeypatch, "disk", "theory world", 16)) == 16
+
+
+def test_little_memory_is_a_want_of_its_own(monkeypatch):
+    assert tried(monkeypatch, "memory", "theory world", 16) == ["1 GB"]
+    assert tried(monkeypatch, "little", "theory world", 16) == [f"{more} MB more" for more in (1, 4, 16, 64)]
+    assert tried(monkeypatch, "little", "theory data", 16) == ["1 MB more", "4 MB more"]
+
+
+def test_lines_of_some_commands_stand_beside_those_of_all(tmp_path, monkeypatch):
+    if not can(starve.WANTS["network"][2]):
+        pytest.skip("a namespace of networks is not to be had here")
+    kept = []
+    monkeypatch.setattr("tests.hardening.survived.keep", kept.append)
+    monkeypatch.setattr(starve, "WANTS", {name: starve.WANTS[name] for name in ("network", "core")})
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for more in ([], ["--want", "network"]):
+        assert starve.main(["--command", "theory list", "--keep", *more]) == 0
+    assert [(one.what, one.tried, one.survived) for one in kept] == [
+        ("theory list alone, 2 ways of wanting", 2, 2),
+        ("no network: theory list", 1, 1),
+    ]
+    assert [one.command for one in kept] == [
+        f"python tests/hardening/starve.py{want} --command 'theory list' --keep"
+        for want in ("", " --want network")
+    ]
+    assert kept[0].found == "1 command: usual results 2 times, else one line, nothing half-written"
+
+
 # ---------------------------------------------------------------- what was found
 
 

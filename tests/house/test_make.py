@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.hardening import bounds
+
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-TARGETS = ("reproduce", "test", "bench", "lint", "clean")
+TARGETS = ("reproduce", "test", "bounds", "bench", "lint", "clean")
 
 
 def make(folder, *words):
@@ -41,6 +43,36 @@ def test_reproduce_ends_with_the_report_of_what_it_made(root):
     said = run.stdout.partition("--output made/report.html")[2]
     for part in ("made/checks.json", "made/scoreboard.csv", "made/figures", "made/report.html"):
         assert part in said
+
+
+@needs_make
+@pytest.mark.parametrize("worse", [None, "oldest", "newest"])
+def test_both_ends_of_the_versions_are_tried_and_either_counts(root, tmp_path, worse):
+    """With a Python that only writes down what it is asked and fails at one end."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/asked"\ntest "$2" != "{worse}"\n')
+    python.chmod(0o755)
+    (tmp_path / "ready-test").touch()
+    run = make(root, "bounds", f"VENV={tmp_path}", "OUT=there", "-o", f"{tmp_path}/ready-test")
+    assert (run.returncode != 0) == (worse is not None), run.stderr
+    script = "tests/hardening/bounds.py"
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == [f"{script} {end} there/{end} --keep" for end in ("oldest", "newest")]
+    flags = [bounds.parser().parse_args(line.split()[1:]) for line in asked]
+    assert [(one.end, one.keep) for one in flags] == [("oldest", True), ("newest", True)]
+
+
+def test_a_schedule_has_one_script_for_both_ends(root):
+    path = root / ".ci" / "bounds"
+    if not path.exists():
+        pytest.skip(".ci is not in an archive of the source")
+    assert os.access(path, os.X_OK)
+    said = path.read_text()
+    assert re.search(r"^make bounds OUT=", said, flags=re.M)
+    assert "oldest" in said
+    assert "newest" in said
+    assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
 
 
 @needs_make
