@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ABOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "forest": ("The effect that settled each claim, with its interval in every laboratory", ()),
+    "forest": (
+        "An effect of each claim, the same in every laboratory, with its interval, the verdict and the paper's number",
+        (),
+    ),
     "parts": ("Each part of the claim's rule with its interval, the null, and the paper's number", ()),
     "trajectories": (
         "Held-out accuracy while tuning on the best known, lesser known, random and whole sets, and the gap's window",

@@ -1,4 +1,5 @@
-"""The scoreboard as a forest: what settled every claim, with its interval in every laboratory, and the paper's."""
+"""The scoreboard as forests of a few claims each: an effect of every claim with its interval in every laboratory, by
+rung, beside the paper's number for that effect."""
 
 from __future__ import annotations
 
@@ -6,25 +7,54 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from figures.columns import Columns
 from figures.drawing import items_behind
 from figures.errors import FiguresError
+from figures.forest_marks import RUNGS, Mark, in_order, marks_of, rung_of, why_empty
+from figures.forest_rows import (
+    CROSSED,
+    DOT,
+    LARGE,
+    REGION,
+    SIZE,
+    STAR,
+    STAR_SIZE,
+    draw_row,
+    lanes_high,
+    words_over,
+)
 from figures.runs import Runs
-from figures.sheets import below, columns_of, head, kept, signs, stroke
-from figures.style import INK, QUIET, SMALL, TEXT_WIDTH, canvas, house, lane
-from figures.words import counted, seeds_said, settling, shortened
-from theory.claims import PartVerdict, Scoreboard, Verdict
+from figures.sheets import LETTERS, below, columns_of, head, kept, stroke
+from figures.style import INK, TEXT_WIDTH, canvas, house, lane
+from figures.words import HOLM, counted, seeds_said, settled_by
+from theory.claims import CLAIMS, Claim, Scoreboard, Verdict
 from theory.claims.interval import over
 from theory.claims.scoreboard import NOWHERE
 
-ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
-TICKS = (-40, 0, 40)
-PAPER = ("paper_low", "paper_high")
-ROW, EACH = 0.2, 0.05  # inches: a claim's least, and for each laboratory
-ROOMS = {"theory": "one layer", "synthetic": "laboratory", "realmodels": "real model"}
-Shown = Sequence[tuple[Verdict, PartVerdict]]
+MOST = 5  # claims in a picture
+LANE, LINE, AXIS, ENTRY = (
+    0.11,
+    0.175,
+    0.32,
+    0.2,
+)  # inches of a row's lanes, words and axis, and of the legend's lines
+BEHIND = "how many items stand behind a seed's number is not kept in scoreboards"
+COLUMNS = (
+    *(
+        "claim",
+        "title",
+        "rung",
+        "lab",
+        "run",
+        "verdict",
+        "follows_from",
+        "part",
+        "outcome",
+        "claimed",
+        "unit",
+    ),
+    *("mean", "low", "high", "interval", "seeds", "adjusted_p", "paper_low", "paper_high", "paper_where"),
+)
 
 
 def forest(runs: Runs, folder: Path) -> list[Path]:
@@ -33,221 +63,164 @@ def forest(runs: Runs, folder: Path) -> list[Path]:
 
 
 def stored(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """Scoreboards that were kept as CSV, side by side in one picture."""
+    """Scoreboards that were kept as CSV, side by side."""
     from theory.claims.stored import read_scoreboard
 
-    written = drawn(read_scoreboard(*paths), folder)
+    written = drawn(read_scoreboard(*paths), folder, BEHIND)
     if not written:
         raise FiguresError(f"{paths[0]}: no effect in it has an interval; nothing can be drawn")
     return written
 
 
 def drawn(board: Scoreboard, folder: Path, items: str = "") -> list[Path]:
-    """A row a claim, a column a room. Filled: reproduced; hollow: inconclusive; crossed out: contradicted; in words: no
-    rows. Only effects in points or other units that a person can compare stand on one axis, so each unit has panels of
-    its own. Claims of studies that nobody ran are named below."""
-    shown = [(verdict, part) for verdict in board.verdicts if (part := _leading(verdict)) is not None]
-    if not shown:
+    """A picture for a few claims of a family: a row a claim, a column a rung, a lane a laboratory. Claims without a
+    mark are named under that where they would stand, or under the first."""
+    marks = marks_of(board)
+    if not marks:
         return []
-    asked = {verdict.claim.study for verdict in board.verdicts if verdict.run != NOWHERE}
-    marked = {verdict.claim.id for verdict, _ in shown}
-    silent = list({v.claim.id: v for v in board.verdicts if v.claim.id not in marked}.values())
-    units = ("points", *sorted({p.part.unit for _, p in shown} - {"points"}))
-    groups = [group for unit in units if (group := [(v, p) for v, p in shown if p.part.unit == unit])]
-    unmarked = [verdict for verdict in silent if verdict.claim.study in asked]
-    rows = [_rows(board, group, unmarked if i == 0 else ()) for i, group in enumerate(groups)]
-    labs = list(dict.fromkeys(_lane(board, verdict) for verdict, _ in shown))
-    rooms = [room for room in ROOMS if any(_room(lab) == room for lab in labs)]
-    rooms += [room for room in dict.fromkeys(map(_room, labs)) if room not in ROOMS]
-    most = max(sum(_room(lab) == room for lab in labs) for room in rooms)
-    height = max(ROW, EACH * (most + 1)) * sum(map(len, rows)) + 0.55 * len(groups) + 1.05
+    lanes = {name: i for i, name in enumerate(in_order(marks))}
+    sheets: dict[str, list[Mark]] = {}
+    for mark in sorted(marks, key=lambda one: one.claim.id):
+        sheets.setdefault(sheet_of(mark.claim.id), []).append(mark)
+    claims = {verdict.claim.id: verdict.claim for verdict in board.verdicts}
+    bare = [claim for name, claim in claims.items() if name not in {mark.claim.id for mark in marks}]
+    written: list[Path] = []
+    for name, group in sheets.items():
+        own = [c for c in bare if sheet_of(c.id) == name or not (written or sheet_of(c.id) in sheets)]
+        written += _picture(name, board, group, own, lanes, items, folder)
+    return written
+
+
+def sheet_of(claim: str) -> str:
+    """The first claim of the picture that this one belongs to, whichever of them have rows."""
+    family = sorted(one for one in CLAIMS if one[0] == claim[0])
+    size = -(-len(family) // -(-len(family) // MOST))
+    return family[family.index(claim) // size * size]
+
+
+def _picture(
+    sheet: str,
+    board: Scoreboard,
+    marks: Sequence[Mark],
+    bare: Sequence[Claim],
+    lanes: Mapping[str, int],
+    items: str,
+    folder: Path,
+) -> list[Path]:
+    claims = {mark.claim.id: [one for one in marks if one.claim.id == mark.claim.id] for mark in marks}
+    own = in_order(marks)
+    rungs = {rung: [one for one in own if own[one] == rung] for rung in dict.fromkeys(own.values())}
+    most = max(map(len, rungs.values()))
+    heights = [lanes_high(group[0].part.part, most) for group in claims.values()]
+    entries = _legend(marks, list(own), lanes)
+    inches = LANE * sum(heights) + LINE * sum(len(words_over(group)) for group in claims.values())
+    ncols = 2 if max(len(one.get_label()) for one in entries) + 7 <= LETTERS // 2 else 1
+    inches += AXIS * len(claims) + ENTRY * -(-len(entries) // ncols) + 1.0
     with house():
         figure, grid = canvas(
-            TEXT_WIDTH,
-            height,
-            nrows=len(groups),
-            ncols=len(rooms),
-            squeeze=False,
-            gridspec_kw={"height_ratios": list(map(len, rows))},
-        )
-        for line, group, own in zip(grid, groups, rows, strict=True):
-            unit, limits = group[0][1].part.unit, _limits(group)
-            rooted = len(rooms) > 1 and unit == "points"  # small effects are seen beside large ones
-            for axes, room in zip(line, rooms, strict=True):
-                lanes = [lab for lab in labs if _room(lab) == room]
-                here = [(_lane(board, v), v, p) for v, p in group if _room(v.lab) == room]
-                _panel(axes, here, {lab: labs.index(lab) for lab in lanes}, own, limits, len(rooms) == 1)
-                axes.tick_params(axis="y", length=0, labelleft=axes is line[0])
-                axes.locator_params(axis="x", nbins=7 if len(rooms) == 1 else 3)
-                if rooted:
-                    axes.set_xscale("function", functions=(_root, _square))
-                    axes.set_xticks([x for x in TICKS if limits[0] <= x <= limits[1]])
-            middle = line[len(rooms) // 2]
-            told = middle.set_xlabel(f"{unit} (drawn by their root)" if rooted else unit)
-            told.set_in_layout(len(rooms) == 1)  # it may be wider than its panel
-            _say(middle, "no laboratory has rows", [i for i, claim in enumerate(own) if claim not in marked])
-        if len(rooms) > 1:
-            for axes, room in zip(grid[0], rooms, strict=True):
-                axes.set_title(ROOMS.get(room, room), fontweight="normal")
-        seen = over(part.interval for _, part in shown if part.interval is not None)
-        head(figure, f"Claims and verdicts: the effect that settled each, with its 95% interval {seen}")
-        said = "; an empty place: no rows" if len(rooms) > 1 else ""
-        told = ", ".join(filter(None, (seeds_said(part.seeds for _, part in shown), items))) + said
-        if unasked := [verdict.claim.id for verdict in silent if verdict not in unmarked]:
-            told += f"\nnobody has run the studies of {', '.join(unasked)}"
-        _legend(figure, labs, told)
-        return kept(figure, {"forest": _columns(shown, silent)}, folder, "forest")
-
-
-def _root(x: Any) -> Any:
-    return np.sign(x) * np.sqrt(np.abs(x))
-
-
-def _square(x: Any) -> Any:
-    return np.sign(x) * np.square(x)
-
-
-def _room(lab: str) -> str:
-    return lab.partition("/")[0]
-
-
-def _say(axes: Any, words: str, rows: Sequence[int]) -> None:
-    for row in rows:
-        axes.text(
-            0.5, row, words, ha="center", va="center", fontsize=SMALL, color=QUIET,
-            transform=axes.get_yaxis_transform(), in_layout=False,
+            TEXT_WIDTH, inches, nrows=len(claims), ncols=len(rungs), squeeze=False,
+            gridspec_kw={"height_ratios": heights},
         )  # fmt: skip
-
-
-def _leading(verdict: Verdict) -> PartVerdict | None:
-    """The part that the scoreboard's tables show; None where that has no interval, or rows are missing."""
-    part = settling(verdict)
-    return part if part is not None and _has_interval(part) else None
-
-
-def _has_interval(part: PartVerdict) -> bool:
-    return part.interval is not None and bool(np.isfinite(part.interval.low))
-
-
-def _rows(board: Scoreboard, group: Shown, silent: Sequence[Verdict]) -> dict[str, str]:
-    """The panel's claims in the order of the scoreboard, with what is written beside each."""
-    titles = {verdict.claim.id: verdict.claim.title for verdict in (*(v for v, _ in group), *silent)}
-    order = dict.fromkeys(verdict.claim.id for verdict in board.verdicts)
-    return {claim: f"{claim}  {titles[claim]}" for claim in order if claim in titles}
+        for i, (line, group) in enumerate(zip(grid, claims.values(), strict=True)):
+            empty = [why_empty(board, group[0].claim, rung) for rung in rungs]
+            headings = [] if i else [RUNGS.get(rung, rung) for rung in rungs]
+            draw_row(line, group, list(rungs.values()), lanes, empty, headings)
+        seen = over(mark.drawn for mark in marks if mark.drawn is not None)
+        papers = ", ".join(dict.fromkeys(mark.claim.paper.short for mark in marks))
+        told = " to ".join(dict.fromkeys((marks[0].claim.id, marks[-1].claim.id)))
+        head(
+            figure, f"Claims and verdicts, {told} ({papers}): an effect of each, with its 95% interval {seen}"
+        )
+        below(figure, _told(board, marks, bare, items), entries, ncols)
+        name = f"forest-{sheet}"
+        return kept(figure, {name: _columns(board, marks, bare)}, folder, name)
 
 
 def _items(runs: Runs) -> str:
     """How many items stand behind a number of one seed, from the fewest to the most."""
     found = []
-    for verdict in runs.board.verdicts:
-        if (part := _leading(verdict)) is None:
-            continue
-        for rows in runs.of(verdict.claim.study):
-            if (rows.lab, rows.run) == (verdict.lab, verdict.run):
-                found += items_behind(rows, part.part.quantity.cells)
+    for mark in marks_of(runs.board):
+        for rows in runs.of(mark.claim.study):
+            if (rows.lab, rows.run) == (mark.verdict.lab, mark.verdict.run):
+                found += items_behind(rows, mark.part.part.quantity.cells)
     return f"{counted(min(found), max(found), 'items')} a seed" if found else ""
 
 
-def _lane(board: Scoreboard, verdict: Verdict) -> str:
-    """The laboratory, and which of its runs of the claim's study where it has several."""
-    study, lab = verdict.claim.study, verdict.lab
-    several = [v.run for v in board.verdicts if (v.claim.study, v.lab) == (study, lab) and v.run != NOWHERE]
-    at = list(dict.fromkeys(several)).index(verdict.run)
-    return lab + (f", run {at + 1}" if at else "")
+def _told(board: Scoreboard, marks: Sequence[Mark], bare: Sequence[Claim], items: str) -> str:
+    told = [
+        "of each claim the first part of its rule is drawn; marks tell the verdict on all parts",
+        f"inconclusive: left open {HOLM},\nor without room for a gap, "
+        "even if an interval lies on one side;\nlanes stand in the order below; arrows: the interval goes on",
+        "; ".join(filter(None, (seeds_said(mark.part.seeds for mark in marks), items))),
+    ]
+    if any(mark.drawn is None for mark in marks):
+        told.append("a mark without a line has no interval: of one seed, or of seeds that all agree")
+    if partly := [f"{one.claim.id} in {one.lab} ({one.answer})" for one in _partly(board, marks, bare)]:
+        told.append(f"verdicts from other parts alone: {', '.join(partly)}")
+    asked = {verdict.claim.study for verdict in board.verdicts if verdict.run != NOWHERE}
+    for said, names in (
+        ("rows are lacking of", [one.id for one in bare if one.study in asked]),
+        ("nobody has run the studies of", [one.id for one in bare if one.study not in asked]),
+    ):
+        told += [f"{said} {', '.join(names)}"] if names else []
+    return "\n".join(told)
 
 
-def _panel(
-    axes: Any,
-    group: Sequence[tuple[str, Verdict, PartVerdict]],
-    lanes: Mapping[str, int],
-    rows: Mapping[str, str],
-    limits: tuple[float, float],
-    alone: bool,
-) -> None:
-    """Every verdict of a room in its lane; `lanes` has the places of its laboratories among all."""
-    pairs = [(verdict, part) for _, verdict, part in group]
-    claims, own = list(rows), list(lanes)
-    low, high = limits
-    for claim, null in dict.fromkeys((v.claim.id, p.part.null * p.part.scale) for v, p in pairs):
-        row = claims.index(claim)  # each claim is measured against its own null
-        axes.plot([null, null], [row - 0.5, row + 0.5], color=INK, linewidth=0.8)
-    for row, paper in dict.fromkeys((claims.index(v.claim.id), p.part.published) for v, p in pairs):
-        if paper is not None:
-            axes.plot(
-                [paper.low, paper.high],
-                [row, row],
-                color=QUIET,
-                linewidth=5,
-                alpha=0.45,
-                solid_capstyle="butt",
+def _legend(marks: Sequence[Mark], own: Sequence[str], lanes: Mapping[str, int]) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    seeds = {one: seeds_said(mark.part.seeds for mark in marks if mark.lane == one) for one in own}
+    found = [stroke(*lane(lanes[one]), f"{one} ({seeds[one]})") for one in own]
+    found += [_sign("reproduced", "o"), _sign("inconclusive", "o", markerfacecolor="white")]
+    found += [_sign("contradicted", CROSSED, markersize=LARGE)]
+    if any(mark.elsewhere for mark in marks):
+        found.append(_sign("left: verdict from another part", "o", markersize=DOT))
+    if any(mark.part.part.published for mark in marks):
+        found.append(
+            _sign(
+                "the paper's number, or its range", STAR, markersize=STAR_SIZE, linestyle="-", linewidth=0.9
             )
-            axes.plot((paper.low + paper.high) / 2, row, "|", color=QUIET, markersize=9)
-    for lab, verdict, part in group:
-        row, found = claims.index(verdict.claim.id), part.interval
-        assert found is not None
-        y = row + 0.8 * ((own.index(lab) + 0.5) / len(own) - 0.5)
-        (colour, shape), plain = lane(lanes[lab]), verdict.answer not in ANSWERED
-        axes.plot([found.low, found.high], [y, y], color=colour, linewidth=1.0)
-        for end, at, sign in ((found.low, low, "<"), (found.high, high, ">")):
-            if (end < at) if sign == "<" else (end > at):  # an interval that runs out of the picture
-                axes.plot(at, y, sign, color=colour, markersize=3, clip_on=False)
-        axes.plot(
-            found.mean,
-            y,
-            shape if verdict.answer != "contradicted" else "X",
-            color=colour,
-            markersize=4.2,
-            markerfacecolor="white" if plain else colour,
         )
-    axes.set_yticks(range(len(claims)), [shortened(words, 40 if alone else 34) for words in rows.values()])
-    axes.set_xlim(low, high)
-    axes.set_ylim(len(claims) - 0.5, -0.5)
+    return [
+        *found,
+        Patch(facecolor=REGION, edgecolor=INK, linewidth=0.8, label="where the claim says it lies"),
+    ]
 
 
-def _limits(group: Shown) -> tuple[float, float]:
-    """Room for every mean and for intervals but the widest, which run out of the picture."""
-    found = [part.interval for _, part in group if part.interval is not None]
-    nulls = [part.part.null * part.part.scale for _, part in group]
-    means = np.array([one.mean for one in found] + nulls)
-    reach = np.quantile([max(one.mean - one.low, one.high - one.mean) for one in found], 0.8)
-    low, high = float(means.min() - reach), float(means.max() + reach)
-    return low - 0.03 * (high - low), high + 0.03 * (high - low)
+def _sign(label: str, marker: str, **look: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    looks = {"markersize": SIZE, "linestyle": "none", **look}
+    return Line2D([], [], color=INK, marker=marker, label=label, **looks)
 
 
-def _legend(figure: Any, labs: Sequence[str], seeds: str) -> None:
-    entries = [stroke(*lane(i), lab) for i, lab in enumerate(labs)]
-    entries += signs("reproduced", "inconclusive", "contradicted", paper=True)
-    words = (
-        "a mark stands at the first effect that the verdict follows from, as in the scoreboard; "
-        "its kind is the verdict on all parts together; upright bars: the null that the effect is held against; "
-        "arrows: the interval goes on\n" + seeds
+def _partly(board: Scoreboard, marks: Sequence[Mark], bare: Sequence[Claim]) -> list[Verdict]:
+    """Verdicts of these claims that lack the part which is drawn."""
+    claims = {mark.claim.id for mark in marks} | {claim.id for claim in bare}
+    seen = {(mark.claim.id, mark.verdict.lab, mark.verdict.run) for mark in marks}
+    judged = (one for one in board.verdicts if one.claim.id in claims and one.answer != "missing")
+    return [one for one in judged if (one.claim.id, one.lab, one.run) not in seen]
+
+
+def _columns(board: Scoreboard, marks: Sequence[Mark], bare: Sequence[Claim]) -> Columns:
+    rows = [_line(mark) for mark in marks]
+    partly = _partly(board, marks, bare)
+    rest = [(one.claim, rung_of(one.lab), one.lab, one.run, one.answer) for one in partly]
+    rest += [(one, "", "", "", "missing") for one in bare if one not in [verdict.claim for verdict in partly]]
+    rows += [(one.id, one.title, *more, *[""] * (len(COLUMNS) - 6)) for one, *more in rest]
+    return columns_of(COLUMNS, rows)
+
+
+def _line(mark: Mark) -> tuple[Any, ...]:
+    verdict, one, part, found = mark.verdict, mark.part, mark.part.part, mark.part.interval
+    assert found is not None
+    follows = "; ".join(other.part.name for other in settled_by(verdict))
+    said = (mark.claim.id, mark.claim.title, mark.rung, verdict.lab, verdict.run, verdict.answer, follows)
+    about = (part.name, one.outcome, part.rule, part.unit)
+    ends = (found.low, found.high, over([found])) if mark.drawn else ("", "", "")
+    numbers = (found.mean, *ends, one.seeds)
+    adjusted = one.adjusted if one.adjusted == one.adjusted else ""
+    paper = (
+        (part.published.low, part.published.high, part.published.where) if part.published else ("", "", "")
     )
-    below(figure, words, entries)
-
-
-def _columns(shown: Shown, silent: Sequence[Verdict]) -> Columns:
-    rows: list[tuple[Any, ...]] = []
-    for verdict, part in shown:
-        found, paper = part.interval, part.part.published
-        assert found is not None
-        numbers = (found.mean, found.low, found.high, over([found]), part.seeds)
-        of_paper = (paper.low, paper.high) if paper else ("", "")
-        claim, rule = verdict.claim, part.part
-        said = (claim.id, claim.title, verdict.lab, verdict.answer, rule.name, rule.unit)
-        rows.append((*said, *numbers, *of_paper))
-    rows += [(v.claim.id, v.claim.title, "", v.answer, *[""] * 9) for v in silent]
-    names = (
-        "claim",
-        "title",
-        "lab",
-        "verdict",
-        "part",
-        "unit",
-        "mean",
-        "low",
-        "high",
-        "interval",
-        "seeds",
-        *PAPER,
-    )
-    return columns_of(names, rows)
+    return (*said, *about, *numbers, adjusted, *paper)

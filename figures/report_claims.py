@@ -9,7 +9,7 @@ from figures.html import Markup, identifier, joined, table, tag
 from figures.provenance import Source
 from figures.report_pictures import Picture, shown
 from figures.runs import Runs
-from figures.words import minus, numbers, settling
+from figures.words import HOLM, minus, numbers, settling
 from theory.claims import Claim, PartVerdict, Verdict
 from theory.claims.base import MARKS
 from theory.claims.interval import over
@@ -40,7 +40,10 @@ def scoreboard(runs: Runs) -> Markup:
     head += [tag("th", lab, scope="col", data_lab=lab) for lab in labs]
     body = [_line(claim, labs, _verdicts(runs, claim)) for claim in claims_of(runs)]
     what = "verdict, and the effect that settled it with its 95% interval"
-    caption = f"Claims by laboratory: {what} {intervals_over(runs)}"
+    caption = (
+        f"Claims by laboratory: {what} {intervals_over(runs)}; inconclusive is what stays open {HOLM}, even where an "
+        "interval lies on one side"
+    )
     inner = tag(
         "table",
         tag("caption", caption),

@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable
 
 from theory.claims import PartVerdict, Verdict
+from theory.claims.base import LEVEL
+from theory.claims.decide import side
 from theory.intervals import Interval
 
 HARD = "\u00a0"  # a space at which no line is broken
 _EFFECT = re.compile(r"\S+ \[[^\]]*\](?: \w+)?")  # a mean with its interval and unit
 OUTCOMES = {"contradicted": "opposed", "inconclusive": "open"}  # of the parts that a verdict follows from
+HOLM = "after Holm's correction within each letter of a run"
 SAID = {"reproduced": "reproduced by", "contradicted": "contradicted by", "inconclusive": "inconclusive:"}
 
 
@@ -35,10 +38,22 @@ def because(verdict: Verdict) -> str:
         return ""
     one = parts[0]
     assert one.interval is not None
-    note = f" ({one.note})" if one.note else ""
+    note = f" ({said})" if (said := "; ".join(filter(None, (one.note, doubt(one))))) else ""
     more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
     effect = f"{numbers(one.interval)} {one.part.unit}"
     return f"{verdict.claim.id} {SAID[verdict.answer]} {one.part.name}, {effect}{note}{more}"
+
+
+def doubt(one: PartVerdict) -> str:
+    """Why a part is open though its interval lies on one side."""
+    found, scale = one.interval, one.part.scale
+    if one.outcome != "open" or found is None or not math.isfinite(found.low) or one.cramped:
+        return ""
+    if not side(one.part, found.low / scale, found.high / scale):
+        return ""
+    if one.adjusted < LEVEL:
+        return "the bootstrap's interval does not agree"
+    return f"p = {one.adjusted:.2g} {HOLM}" if math.isfinite(one.adjusted) else f"not {HOLM}"
 
 
 def numbers(found: Interval) -> str:

@@ -13,6 +13,8 @@ from packaging.version import Version
 from figures.about import kind_of
 from figures.beliefs import SIGNALS, TEXTS
 from figures.curves import GRID
+from figures.forest_marks import rung_of
+from figures.forest_rows import DOT, LARGE, SIZE, STAR
 from figures.prompts import PROMPTS
 from figures.style import lane
 from theory.claims.decompose import NAMES
@@ -186,34 +188,60 @@ def colour_of(artist):
 
 
 def forest_drawn(figure):
-    """A mark with its interval: panel, claim and laboratory (by colour and mark)."""
-    found = []
-    for number, axes in enumerate(figure.axes):
-        names = [label.get_text().split()[0].rstrip(":") for label in axes.get_yticklabels()]
-        spans_at = {(colour_of(line), round(line.get_ydata()[0], 9)): line.get_xdata()
-                    for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.0}  # fmt: skip
+    """A mark with its interval: rung, laboratory with the verdict, claim; and the paper's number wherever it stands."""
+    looks = {}
+    for text, handle in zip(figure.legends[0].get_texts(), figure.legends[0].legend_handles, strict=True):
+        if "/R" in text.get_text():
+            name = text.get_text().rpartition(" (")[0]
+            looks.setdefault(rung_of(name), {})[name] = colour_of(handle), handle.get_marker()
+    rungs, most, found = list(looks), max(map(len, looks.values())), []
+    for at, axes in enumerate(figure.axes):
+        own = looks[rungs[at % len(rungs)]]
+        if at % len(rungs) == 0:
+            claim = next(one.get_text().split()[0] for one in axes.texts if one.get_fontweight() == "bold")
+        spans_at = {
+            float(one.get_ydata()[0]): one.get_xdata() for one in axes.lines if one.get_linewidth() == 1.2
+        }
+        dots = {float(one.get_ydata()[0]) for one in axes.lines if one.get_markersize() == DOT}
         for line in axes.lines:
-            y = round(float(line.get_ydata()[0]), 9)
-            if (
-                len(line.get_xdata()) == 1
-                and (colour_of(line), y) in spans_at
-                and line.get_marker() not in "<>"
-            ):
-                low, high = spans_at[colour_of(line), y]
-                claim = names[round(y)]
-                found.append(Stroke(number, colour_of(line), claim, float(line.get_xdata()[0]), low, high))
+            x, y = (np.asarray(values, float) for values in line.get_data())
+            if line.get_marker() == STAR:
+                found.append(Stroke(at % len(rungs), "the paper", claim, x[0], x[0], x[-1]))
+            if line.get_markersize() not in (SIZE, LARGE) or line.get_marker() == "None":
+                continue
+            name = list(own)[round(y[0] - (most - len(own)) / 2)]
+            crossed, hollow = line.get_marker() == "X", line.get_markerfacecolor() == "white"
+            assert colour_of(line) == own[name][0]
+            assert crossed or line.get_marker() == own[name][1]
+            answer = "contradicted" if crossed else "inconclusive" if hollow else "reproduced"
+            other = " by another part" if y[0] in dots else ""
+            low, high = spans_at.pop(y[0], (x[0], x[0]))  # without an interval
+            found.append(Stroke(at % len(rungs), f"{name}: {answer}{other}", claim, x[0], low, high))
+        assert not spans_at
     return found
 
 
 def forest_told(rows):
     shown = [row for row in rows if row["mean"]]
-    labs = list(dict.fromkeys(row["lab"] for row in shown))
-    units = ["points", *sorted({row["unit"] for row in shown} - {"points"})]
-    return [
-        Stroke(units.index(row["unit"]), to_hex(lane(labs.index(row["lab"]))[0]), row["claim"],
-               *(float(row[name]) for name in ("mean", "low", "high")))
-        for row in shown
-    ]  # fmt: skip
+    rungs = sorted({row["rung"] for row in shown})
+    assert all(row["rung"] == rung_of(row["lab"]) for row in shown)
+    runs = {}
+    for row in shown:
+        runs.setdefault((row["claim"], row["lab"]), []).append(row["run"])
+    several = {lab for (_, lab), found in runs.items() if len(found) > 1}
+    found = []
+    for row in shown:
+        at = rungs.index(row["rung"])
+        lane = row["lab"]
+        if lane in several:
+            lane += f", run {runs[row['claim'], lane].index(row['run']) + 1}"
+        other = "" if row["part"] in row["follows_from"].split("; ") else " by another part"
+        numbers = (float(row[name] or row["mean"]) for name in ("mean", "low", "high"))
+        found.append(Stroke(at, f"{lane}: {row['verdict']}{other}", row["claim"], *numbers))
+        if row["paper_low"]:
+            low, high = float(row["paper_low"]), float(row["paper_high"])
+            found.append(Stroke(at, "the paper", row["claim"], low, low, high))
+    return list(dict.fromkeys(found))
 
 
 def parts_drawn(figure):

@@ -10,74 +10,24 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 
 from figures import closed_forms, findings, theorems
 from figures.about import ABOUT, claims_of, kind_of
-from figures.style import COLOURS, COLUMN_WIDTH, DOTS, HATCHES, LINES, MARKERS, lane
+from figures.style import COLOURS, COLUMN_WIDTH, HATCHES, LINES, MARKERS, lane
 from figures.words import because, numbers, settling
+from tests.figures.letters import TOUCH, in_the_way, smallest, words
 from tests.figures.strokes import differences, drawn, told
 from theory.claims import CLAIMS
 
 LAB = "synthetic-R2-2layer"
-TOUCH = 2.0  # pixels that two words may share, or that a box may stand out by: it is larger than its letters
-
-
-def words(figure):
-    """Every text that is drawn, with its box."""
-    from matplotlib.text import Text
-
-    figure.set_dpi(DOTS)  # as it is saved
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    idle = undrawn(figure)
-    seen = []
-    for text in figure.findobj(lambda one: isinstance(one, Text)):
-        if text.get_text().strip() and text.get_visible() and text not in idle:
-            box = text.get_window_extent(renderer)
-            if box.width > 0:
-                seen.append((text, box))
-    return seen
-
-
-def undrawn(figure):
-    """Labels of ticks beyond the ends of their axis, and everything of axes that are turned off."""
-    idle = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-            drawn = axis._update_ticks() if axes.axison else []
-            idle |= {label for tick in ticks if tick not in drawn for label in (tick.label1, tick.label2)}
-            if not axes.axison:
-                idle |= {axis.label, axis.get_offset_text()}
-    return idle
 
 
 def test_no_word_is_clipped_and_no_two_words_overlap(drawings):
-    wrong = []
-    for name, one in drawings.items():
-        paper = one.figure.bbox
-        seen = words(one.figure)
-        for text, box in seen:
-            if (
-                box.x0 < paper.x0 - TOUCH
-                or box.x1 > paper.x1 + TOUCH
-                or box.y0 < paper.y0 - TOUCH
-                or box.y1 > paper.y1 + TOUCH
-            ):
-                wrong.append((name, "clipped", text.get_text()))
-        for (first, a), (other, b) in combinations(seen, 2):
-            turned = (
-                first.get_rotation() % 90 or other.get_rotation() % 90
-            )  # their boxes are larger than they are
-            wide = min(a.x1, b.x1) - max(a.x0, b.x0)
-            high = min(a.y1, b.y1) - max(a.y0, b.y0)
-            if wide > TOUCH and high > TOUCH and not turned:
-                wrong.append((name, "overlap", first.get_text(), other.get_text()))
+    wrong = [(name, *one) for name, drawing in drawings.items() for one in in_the_way(drawing.figure)]
     assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_letters_are_readable_where_a_picture_is_as_wide_as_a_column(drawings):
     assert COLUMN_WIDTH < 3.5
     for name, one in drawings.items():
-        smallest = min(text.get_fontsize() for text, _ in words(one.figure))
-        assert smallest * COLUMN_WIDTH / one.figure.get_size_inches()[0] > 5, name
+        assert smallest(one.figure) > 5, name
 
 
 def grey(colour):

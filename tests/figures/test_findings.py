@@ -1,9 +1,9 @@
 """The pictures of findings show the records: the CSV beside each holds their means, titles follow the verdicts."""
 
 import csv
+import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +13,14 @@ from figures.errors import FiguresError
 from figures.everything import draw
 from figures.findings import PICTURES
 from figures.forest import forest, stored
+from figures.forest_marks import RUNGS
 from figures.halves import mechanism, trajectories
 from figures.mixes import categories, fitting, shares
 from figures.runs import read_runs
 from figures.style import KINDS
 from figures.validity import waterfall
+from figures.words import because
+from tests.house import ladder
 from theory.claims import CLAIMS, evaluate
 from theory.claims.decompose import STRATA
 from theory.claims.interval import over
@@ -166,72 +169,118 @@ def test_the_bars_of_the_waterfall_add_up(runs, tmp_path):
     assert (bars["copying"], bars["answer support"], bars["guessing"]) == pytest.approx((10, 18, 2))
 
 
+def forest_table(paths):
+    """The lines of all pictures' tables."""
+    return [row for path in paths if path.suffix == ".csv" for row in table([path], path.stem)]
+
+
 def test_the_forest_shows_what_the_claims_say(runs, tmp_path):
-    rows = {row["claim"]: row for row in table(forest(runs, tmp_path), "forest")}
+    rows = {row["claim"]: row for row in forest_table(forest(runs, tmp_path))}
     board = evaluate(runs.table)
-    cells = {line[2:].split()[0]: line.split(" | ")[2] for line in board.to_markdown().splitlines()[2:]}
     for verdict in board.verdicts:
         row = rows[verdict.claim.id]  # every claim has one
         if verdict.answer == "missing":
             assert (row["mean"], row["verdict"]) == ("", "missing")
             continue
-        assert shown_as(cells[verdict.claim.id], row), verdict.claim.id
-        (part,) = (one for one in verdict.parts if one.part.name == row["part"])
-        assert float(row["mean"]) == pytest.approx(part.interval.mean)
-        assert (row["paper_low"] == "") == (part.part.published is None)
+        part = verdict.parts[0]
+        found = part.interval
+        if found is None:  # another part is opposed
+            assert (row["mean"], row["verdict"], verdict.answer) == ("", "contradicted", "contradicted")
+            continue
+        assert (row["part"], row["verdict"], row["outcome"]) == (part.part.name, verdict.answer, part.outcome)
+        assert float(row["mean"]) == pytest.approx(found.mean)
+        ends = [float(row[name] or sign * math.inf) for name, sign in (("low", -1), ("high", 1))]
+        assert ends == pytest.approx([found.low, found.high])
+        assert row["paper_low"] == (str(part.part.published.low) if part.part.published else "")
+        assert row["follows_from"].split("; ")[0] in [one.part.name for one in verdict.parts]
+        assert row["seeds"] == str(len(SEEDS))
     assert {"A1", "C1", "V1"} <= set(rows)
 
 
-def shown_as(cell, row):
-    """Whether the scoreboard's cell says the verdict and the effect of that row of the forest."""
-    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
-    digits = 1 if max(abs(mean), high - low) >= 2 else 2
-    effect = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] {row['unit']}"
-    return cell.strip("* |").startswith(row["verdict"]) and cell.rstrip(" |").endswith(effect)
+def test_the_forests_in_the_gallery_show_what_the_committed_scoreboards_do():
+    """Verdicts, the first part of each rule, its numbers and the paper's; and what the verdict follows from."""
+    kept = {}
+    for folder in ladder.BOARDS:
+        with open(ladder.ROOT / folder / "scoreboard.csv", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["verdict"] != "missing":
+                    kept.setdefault((row["claim"], row["lab"], row["run"]), []).append(row)
+    rows = {}
+    for path in (ladder.ROOT / "figures" / "gallery").glob("forest-*.csv"):
+        rows |= {
+            (row["claim"], row["lab"], row["run"]): row for row in table([path], path.stem) if row["mean"]
+        }
+    assert set(rows) == set(kept)  # what is missing at a rung has no mark there
+    parts, other = {}, 0
+    for key, row in rows.items():
+        first, *_ = kept[key]
+        assert [row[name] for name in ("verdict", "part", "outcome", "seeds")] == [
+            first[name] for name in ("verdict", "part", "outcome", "seeds")
+        ]
+        for name, column in (("mean", "effect"), ("low", "low"), ("high", "high"), ("adjusted_p", "adjusted_p"),
+                             ("paper_low", "published_low"), ("paper_high", "published_high")):  # fmt: skip
+            assert (row[name] and float(row[name])) == (first[column] and float(first[column])), (key, name)
+        outcomes = {one["part"]: one["outcome"] for one in kept[key]}
+        wanted = {"reproduced": "supported", "contradicted": "opposed", "inconclusive": "open"}[
+            row["verdict"]
+        ]
+        assert {outcomes[name] for name in row["follows_from"].split("; ")} == {wanted}, key
+        other += row["part"] not in row["follows_from"].split("; ")
+        parts.setdefault(row["claim"], set()).add(row["part"])
+    assert {
+        claim for claim, names in parts.items() if len(names) > 1
+    } == set()  # one part in every laboratory
+    assert other > 20  # and the verdict is often another part's
 
 
-def test_the_forest_in_the_gallery_shows_what_the_committed_scoreboards_do():
-    root = Path(__file__).resolve().parents[2]
-    cells = {}
-    lab = root / "synthetic" / "results"
-    for folder in (
-        root / "theory" / "results",
-        lab,
-        lab / "gentle",
-        lab / "told",
-        root / "realmodels" / "results",
-    ):
-        board = (folder / "scoreboard.md").read_text(encoding="utf-8").splitlines()
-        labs = [lab.strip() for lab in board[0].strip("|").split("|")[2:]]
-        for line in board[2:]:
-            claim, _, *told = (cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|"))
-            cells |= {(claim.split()[0], lab): cell for lab, cell in zip(labs, told, strict=True) if cell}
-    with open(root / "figures" / "gallery" / "forest.csv", encoding="utf-8") as file:
-        rows = {(row["claim"], row["lab"]): row for row in csv.DictReader(file) if row["mean"]}
-    assert set(rows) == set(cells)  # what is missing at a rung has no mark there
-    assert [key for key, row in rows.items() if not shown_as(cells[key], row)] == []
-    assert {lab.partition("/")[0] for _, lab in rows} == {"theory", "synthetic", "realmodels"}
+def test_the_rungs_of_the_forest_are_those_of_the_front_page():
+    headings = {"tiny Llama": "tiny Llama", "the same": "tiny Llama", "longer texts read": "tiny Llama"}
+    for heading, labs in ladder.RUNGS.items():
+        rung = re.search(r"R\d", labs)[0]
+        heading = heading.partition(",")[0]
+        assert headings.get(heading, heading) == RUNGS[rung]
 
 
-def test_kept_scoreboards_stand_side_by_side_with_the_marks_of_their_room(catch, tmp_path):
-    root = Path(__file__).resolve().parents[2]
-    boards = [root / room / "results" / "scoreboard.csv" for room in ("synthetic", "realmodels")]
-    (one,) = catch(lambda: stored(boards, tmp_path))
-    (lab, real), *_ = (axes for axes in zip(one.figure.axes[::2], one.figure.axes[1::2], strict=True))
-    assert (lab.get_title(loc="left"), real.get_title(loc="left")) == ("laboratory", "real model")
-    with open(one.csv, encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["mean"] and row["unit"] == "points"]
-    for axes, room in ((lab, "synthetic"), (real, "realmodels")):
-        marks = [line for line in axes.lines if line.get_markersize() == 4.2]
-        own = [row for row in rows if row["lab"].startswith(room)]
-        assert sorted(float(mark.get_xdata()[0]) for mark in marks) == pytest.approx(
-            sorted(float(row["mean"]) for row in own)
-        )
-        papers = {(row["claim"], row["paper_low"]) for row in own if row["paper_low"]}
-        assert len([line for line in axes.lines if line.get_marker() == "|"]) == len(papers) > 5
+def test_kept_scoreboards_stand_side_by_side_by_rung_and_where_one_says_nothing_the_reason_stands(
+    catch, tmp_path
+):
+    boards = [ladder.ROOT / room / "results" / "scoreboard.csv" for room in ("synthetic", "realmodels")]
+    found = {one.name: one.figure for one in catch(lambda: stored(boards, tmp_path))}
+    figure = found["forest-D1"]
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert {"tiny Llama", "small real model", "rows are missing"} <= set(
+        said
+    )  # nobody asked SmolLM2's states
+    assert "• verdict from “the same in a domain not trained on”" in said
+    legend = " ".join(text.get_text() for text in figure.legends[0].get_texts())
+    assert "the paper's number" not in legend  # there is none in this one
+    assert "the paper's number" in " ".join(
+        text.get_text() for text in found["forest-C1"].legends[0].get_texts()
+    )
     (tmp_path / "none.csv").write_text((boards[0].read_text(encoding="utf-8").splitlines()[0]) + "\n")
     with pytest.raises(FiguresError, match="no effect in it has an interval"):
         stored([tmp_path / "none.csv"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("adjusted", "low", "words"),
+    [
+        (0.24, 0.1, "(p = 0.24 after Holm's correction within each letter of a run)"),
+        (math.nan, 0.1, "(not after Holm's correction within each letter of a run)"),
+        (0.01, 0.1, "(the bootstrap's interval does not agree)"),
+        (0.24, -0.1, "points"),
+    ],
+)
+def test_an_open_part_whose_interval_lies_on_one_side_says_why_it_is_open(runs, adjusted, low, words):
+    verdict = next(one for one in runs.board.verdicts if one.claim.id == "A1")
+    part = replace(
+        verdict.parts[0],
+        outcome="open",
+        adjusted=adjusted,
+        interval=replace(verdict.parts[0].interval, mean=1, low=low, high=3),
+    )
+    said = because(replace(verdict, answer="inconclusive", parts=(part,)))
+    assert said.endswith(words)
 
 
 @pytest.mark.parametrize(
@@ -319,15 +368,25 @@ def test_a_single_seed_is_drawn_without_intervals(tmp_path):
     assert np.isfinite(float(curve[-1]["mean"]))
 
 
-def test_claims_of_studies_that_nobody_ran_are_named_below_the_forest(runs, tmp_path, catch):
-    (one,) = catch(lambda: forest(runs, tmp_path))
-    beside = {label.get_text().split()[0] for axes in one.figure.axes for label in axes.get_yticklabels()}
-    below = one.figure.legends[0].get_title().get_text().partition("studies of ")[2]
-    named = set(below.replace(",", " ").split())
-    assert {"A1", "A5", "V1"} <= beside  # A5 asks for rows that this study lacks
-    assert {"B1", "B7", "D1"} <= named
-    assert beside | named == set(CLAIMS)
-    assert not beside & named
+def test_claims_without_a_mark_are_named_below_the_forests_with_the_reason(runs, tmp_path, catch):
+    drawn = catch(lambda: forest(runs, tmp_path))
+    beside = {text.get_text().split()[0] for one in drawn for axes in one.figure.axes for text in axes.texts
+              if text.get_fontweight() == "bold"}  # fmt: skip
+    told = [one.figure.legends[0].get_title().get_text() for one in drawn]
+    lacking, nobody = (
+        {
+            name
+            for text in told
+            for name in re.findall(r"\b[A-Z]\d\b", "".join(re.findall(f"{words}([^a-z]*)", text)))
+        }
+        for words in ("rows are lacking of", "the studies of")
+    )
+    assert {"A1", "V1"} <= beside
+    assert "A5" in lacking  # it asks for rows that this study lacks
+    assert {"B1", "B7", "D1"} <= nobody
+    assert beside | lacking | nobody == set(CLAIMS)
+    assert not beside & lacking
+    assert not (beside | lacking) & nobody
 
 
 def test_a_long_name_of_a_laboratory_stays_on_the_paper_and_one_seed_has_no_interval(tmp_path, catch):
@@ -336,7 +395,7 @@ def test_a_long_name_of_a_laboratory_stays_on_the_paper_and_one_seed_has_no_inte
         rows = (replace(row, lab=lab) for seed in seeds for row in salience(seed, 0.3))
         runs = read_runs([written(tmp_path / name, rows)])
         drawn = catch(lambda runs=runs: [*forest(runs, tmp_path), *trajectories(runs, tmp_path)])
-        assert len(drawn) == (2 if name == "many" else 1)
+        assert len(drawn) == (3 if name == "many" else 1)
         for one in drawn:
             one.figure.canvas.draw()
             box = one.figure.legends[0].get_window_extent()
@@ -350,7 +409,7 @@ def test_a_long_name_of_a_laboratory_stays_on_the_paper_and_one_seed_has_no_inte
 def test_equal_records_give_equal_files(runs, tmp_path):
     one, two = (forest(runs, tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
-    assert np.isfinite([float(row["mean"]) for row in table(one, "forest") if row["mean"]]).all()
+    assert np.isfinite([float(row["mean"]) for row in forest_table(one) if row["mean"]]).all()
 
 
 def test_two_processes_draw_the_same_files_in_the_same_order(tmp_path):

@@ -303,7 +303,7 @@ def test_the_whole_page_with_its_pictures_is_one_small_file(folder, tmp_path, ca
     read = Reader(path.read_text(encoding="utf-8"))
     names = [one["id"] for one in read.all("figure")]
     assert {f"figure-trajectories-synthetic-R2-{kind}" for kind in ("2layer", "4layer")} <= set(names)
-    assert {"figure-forest", "figure-phase", "figure-second-hop", "figure-monofacts"} <= set(names)
+    assert {"figure-forest-A1", "figure-phase", "figure-second-hop", "figure-monofacts"} <= set(names)
     assert all(one["src"].startswith("data:image/svg+xml;") and one["alt"] for one in read.all("img"))
     assert len(read.all("img")) == len(names) == len([a for a in read.all("a") if "download" in a])
     assert sorted(set(names)) == sorted(names)

@@ -173,7 +173,7 @@ def test_figures_do_not_depend_on_the_hash_seed(tmp_path):
         out = tmp_path / str(seed) / "out"
         apart("-m", "figures", "all", str(run), "--workers", "1", "--output", str(out), seed=seed)
         names = sorted(file.name for file in out.iterdir())
-        assert {"forest.csv", "forest.pdf", "forest.png", "forest.svg"} < set(names)
+        assert {f"forest-A1.{kind}" for kind in ("csv", "pdf", "png", "svg")} < set(names)
         found.append(dict(zip(names, digest(*(out / name for name in names)), strict=True)))
     assert found[0] == found[1]
 

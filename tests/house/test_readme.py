@@ -79,7 +79,7 @@ def test_block(number, folder):
     if "make reproduce" in BLOCKS[number]:
         drawn = {path.name for path in (folder / "out" / "figures").glob("*.png")}
         assert {Path(shown).name for shown in SHOWN} <= drawn
-        assert {"threshold.png", "second-hop.png", "forest.png"} <= drawn
+        assert {"threshold.png", "second-hop.png", "forest-A1.png"} <= drawn
         assert any(name.startswith("knowledge-") for name in drawn)
 
 

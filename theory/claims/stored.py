@@ -67,7 +67,8 @@ def _part(part: Part, row: Row, where: str) -> PartVerdict:
             math.nan,
             row["method"],
         )
-    return PartVerdict(part, row["outcome"], seeds, interval)  # type: ignore[arg-type]
+    adjusted = number(row, "adjusted_p", where) if row.get("adjusted_p") else math.nan
+    return PartVerdict(part, row["outcome"], seeds, interval, adjusted=adjusted)  # type: ignore[arg-type]
 
 
 def _answer(text: str, path: Path) -> Answer:
