@@ -124,11 +124,8 @@ def effect(rows: StudyRows, contrast: Contrast) -> Interval | None:
 
 
 def shown(found: Measured, limits: tuple[float, float] | None = None) -> Interval:
-    """The interval as it is drawn: the verdict's, cut where nothing can be. Seeds that agree to the last digit have
-    none, as a single seed has none: that is no certainty."""
+    """The interval as it is drawn: the verdict's, cut where nothing can be."""
     one = interval_of(found)
-    if found.matrix is None and one.high - one.low <= 1e-9:
-        return replace(one, low=-math.inf, high=math.inf, sd=math.nan, df=math.nan)
     low, high = found.limits or limits or (-math.inf, math.inf)
     return replace(one, low=max(one.low, low), high=min(one.high, high)) if math.isfinite(one.low) else one
 

@@ -78,7 +78,7 @@ def fit(margins: Sequence[float], effects: Sequence[float], level: float = 0.95)
     x, y = np.asarray(margins, float), np.asarray(effects, float)
     if len(x) < LEAST:
         raise RealmodelsError(
-            f"calibration: {len(x)} measured sets; a line with an uncertainty needs {LEAST}"
+            f"calibration: {len(x)} measured sets (those of one name are one); a line with an uncertainty needs {LEAST}"
         )
     scatter = float(((x - x.mean()) ** 2).sum())
     if scatter == 0:
@@ -94,12 +94,20 @@ def fit(margins: Sequence[float], effects: Sequence[float], level: float = 0.95)
 
 
 def read_calibration(path: str | Path, level: float = 0.95) -> Line:
-    """Fit a file with a row a measured training set: its mean `margin` and the `effect` on held-out accuracy."""
+    """Fit a file with a row a measured training set: its mean `margin` and the `effect` on held-out accuracy. Rows with
+    the same `set`, one way to choose drawn again under other seeds, are one point, their mean: they share rows and test
+    facts, and counted one by one they would make the line look surer than it is."""
     path = Path(path)
-    margins, effects = [], []
+    points: dict[object, list[tuple[float, float]]] = {}
     for line, row in read_table(path):
-        margins.append(_number(path, line, row, "margin"))
-        effects.append(_number(path, line, row, "effect"))
+        name = row.get("set")
+        own = str(name) if name not in (None, "") else line
+        points.setdefault(own, []).append(
+            (_number(path, line, row, "margin"), _number(path, line, row, "effect"))
+        )
+    margins, effects = (
+        zip(*(np.mean(some, axis=0) for some in points.values()), strict=True) if points else ((), ())
+    )
     try:
         return fit(margins, effects, level)
     except RealmodelsError as problem:
@@ -151,7 +159,7 @@ def render(made: Sequence[Forecast], line: Line | None) -> str:
     else:
         head = (
             f"PREDICTION, not a measurement: effect = {line.intercept:.4g} + {line.slope:.4g} x margin, least squares "
-            f"over {line.n} measured training sets (slope {line.slope_low:.4g} to {line.slope_high:.4g}, spread "
+            f"over {line.n} measured training sets, those of one name as their mean (slope {line.slope_low:.4g} to {line.slope_high:.4g}, spread "
             f"around the line {line.spread:.4g}). The interval is where one more measured set falls "
             f"{line.level:.0%} of the time."
         )

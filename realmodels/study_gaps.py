@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from realmodels.study_table import FIRST_COUNTED, Order, Section
 from theory.claims.base import Absent, Cell, Stop
 from theory.claims.estimators import difference
 from theory.claims.evidence import StudyRows, split_studies
+from theory.claims.interval import interval_of as claims_interval
 from theory.claims.validity import NO_COPYING, NO_GUESSING, NOT_GUESSABLE, SAME_SUPPORT
 from theory.errors import TheoryError
-from theory.intervals import CROSSED, EXACT, ROUNDING, Interval, items_interval, t_interval
+from theory.intervals import CROSSED, EXACT, Interval
 
 if TYPE_CHECKING:
     from realmodels.study_facts import Facts
@@ -108,18 +110,11 @@ def gap_table(rows: StudyRows, high: str, low: str, few: str) -> list[dict[str, 
 
 
 def interval_of(measured: Any) -> Interval:
-    """Of shares: over seeds and items where the rows are items, else over seeds; infinite if seeds all agree."""
-    if measured.matrix is not None:
-        try:
-            return items_interval(measured.matrix, measured.shared_items, measured.limits)
-        except TheoryError:  # no item under two seeds
-            pass
-    effects = measured.effects
-    if (
-        len(effects) > 1 and np.ptp(effects) <= ROUNDING
-    ):  # counts of items that are not told: agreeing is no certainty
-        return t_interval(effects[:1])
-    return t_interval(effects)
+    """The interval that a verdict has, or over seeds where no item stands under two of them."""
+    try:
+        return claims_interval(measured)
+    except TheoryError:
+        return claims_interval(replace(measured, matrix=None))
 
 
 def _level(series: Any, measured: Any, interval: Interval) -> float:

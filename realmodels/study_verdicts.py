@@ -55,7 +55,7 @@ def conclude(order: Order, study: Study, shown: Sequence[Section]) -> Concluded:
 
 def verdict_section(board: Scoreboard) -> Section:
     """Every part of every claim, ours beside the paper's."""
-    from theory.claims.interval import over
+    from theory.claims.interval import over, told
 
     rows = []
     for verdict in board.verdicts:
@@ -63,7 +63,7 @@ def verdict_section(board: Scoreboard) -> Section:
         rows.append([f"**{claim.id}** {claim.title}", f"**{verdict.answer}**", verdict.reason, "", "", ""])
         for part in verdict.parts:
             ours = part.interval
-            shown = "" if ours is None else f"{ours.mean:.1f} [{ours.low:.1f}, {ours.high:.1f}]"
+            shown = "" if ours is None else told(ours, 1)
             rows.append(
                 [
                     "",
@@ -90,7 +90,8 @@ def paper_section(records: Table, study: Study) -> Section | None:
     rows, data = {one.study: one for one in split_studies(records)}, []
     for name in study.studies:
         for number in NUMBERS.get(name, ()):
-            series = rows[name].series(number.cell) if name in rows else Absent("")
+            asked = name in rows and number.cell
+            series = rows[name].series(asked) if asked else Absent("")
             ours = None if isinstance(series, Absent) else 100 * float(series.values.mean())
             data.append({"what": number.what, "paper": number.value, "mark": number.mark, "ours": ours})
     if not data:

@@ -74,8 +74,9 @@ def _settled(verdict: Verdict) -> bool:
 
 
 def _line(verdict: Verdict) -> str:
+    from theory.claims.interval import told
+
     first, rung, effect = verdict.parts[0], verdict.lab.partition("/")[2], ""
     if first.interval is not None:
-        mean, low, high = (f"{x:.1f}" for x in (first.interval.mean, first.interval.low, first.interval.high))
-        effect = f", {mean} [{low}, {high}] {first.part.unit} over {first.seeds} seeds"
+        effect = f", {told(first.interval, 1)} {first.part.unit} over {first.seeds} seeds"
     return f"{verdict.claim.id} {rung} {verdict.answer}: {verdict.claim.title}{effect}"

@@ -83,10 +83,29 @@ def test_a_calibration_file_is_read(tmp_path):
     assert read_calibration(table) == fit(MARGINS, EFFECTS)
 
 
+def test_sets_of_one_name_are_one_point(tmp_path):
+    """Seeds of one way to choose rows share rows and test facts: many of them make no surer line."""
+    path = tmp_path / "effects.csv"
+    few = [(name, x, y) for name, x, y in zip("abcd", MARGINS, EFFECTS, strict=False)]
+    lines = [(name, x + dx, y + dy) for name, x, y in few for dx, dy in ((0, 0.01), (0.1, -0.01), (-0.1, 0))]
+    path.write_text("set,margin,effect\n" + "".join(f"{n},{x},{y}\n" for n, x, y in lines))
+    line, once = read_calibration(path), fit(MARGINS[:4], EFFECTS[:4])
+    assert line.n == 4
+    assert (line.slope, line.slope_low, line.slope_high) == pytest.approx(
+        (once.slope, once.slope_low, once.slope_high)
+    )
+    path.write_text("set,margin,effect\n" + "".join(f"{n},{x},{y}\n" for n, x, y in lines if n < "c"))
+    with pytest.raises(RealmodelsError, match="2 measured sets .those of one name are one.; a line"):
+        read_calibration(path)
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ([{"margin": 1, "effect": 0}], "1 measured sets; a line with an uncertainty needs 3"),
+        (
+            [{"margin": 1, "effect": 0}],
+            "1 measured sets (those of one name are one); a line with an uncertainty needs 3",
+        ),
         ([{"margin": 1, "effect": i} for i in range(4)], "all measured sets have the same margin"),
         ([{"margn": 1, "effect": 0}], ":1: field 'margin' is missing; did you mean 'margn'?"),
         ([{"margin": 1, "effect": "x"}], ":1: field 'effect': expected a finite number, got \"x\""),

@@ -48,16 +48,23 @@ def test_margins_and_effects_by_hand(tmp_path):
         "whole": [1, 1, 1, 1],
         "idk:0.5": [0, 0, 0, 0],
     }
-    found = measured([_bundle(10, sets, after), _bundle(11, {"known": [1, 3]}, {"known": [0, 0, 0, 1]})])
+    found = measured(
+        [
+            _bundle(10, sets, after),
+            _bundle(11, {"known": [1, 3]}, {"known": [0, 0, 0, 1]}),
+            _bundle(12, {"best": [0, 3]}, {"best": [1, 0, 1, 1]}),
+        ]
+    )
     said = {(one.seed, one.set): (one.rows, one.margin, one.effect) for one in found}
     assert said == {
         (10, "known"): (2, 3.0, pytest.approx(1 / 3)),
         (10, "unknown"): (2, -1.0, pytest.approx(-1 / 3)),
         (11, "known"): (2, 2.5, pytest.approx(-1 / 3)),
+        (12, "best"): (2, 3.5, pytest.approx(1 / 3)),
     }
     (tmp_path / NAME).write_text(table(found))
     line = read_calibration(tmp_path / NAME)
-    x, y = np.array([3, -1, 2.5]), np.array([1, -1, -1]) / 3
+    x, y = np.array([2.75, -1, 3.5]), np.array([0, -1, 1]) / 3  # two seeds of `known` are one point
     slope, intercept = np.polyfit(x, y, 1)
     assert (line.slope, line.intercept) == pytest.approx((slope, intercept), rel=1e-5)
     assert line.n == 3

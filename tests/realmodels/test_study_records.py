@@ -234,7 +234,8 @@ def test_every_paper_number_is_asked_of_a_set_that_the_study_trains():
     from realmodels.study_slick import names as slick_sets
 
     for number in NUMBERS["salience"]:
-        assert number.cell.trained_on in salience_sets(Settings())
+        assert (number.cell is None) == ("MMLU" in number.what)  # multiple choice is another question
+        assert number.cell is None or number.cell.trained_on in salience_sets(Settings())
     for number in NUMBERS["slick"]:
         assert number.cell.trained_on in slick_sets(Settings())
     table_2 = {number.what: number.value for number in NUMBERS["slick"]}

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from theory.claims.base import LEVEL
-from theory.claims.interval import over
+from theory.claims.interval import over, told
 from theory.spreadsheets import safe
 
 if TYPE_CHECKING:
     from theory.claims.scoreboard import PartVerdict, Scoreboard, Verdict
-    from theory.intervals import Interval
 
 COLUMNS = ("claim", "lab", "verdict", "held", "effect [95% interval]", "seeds", "paper")
 WIDTH = 110  # of remarks, which stand below their line
@@ -142,19 +141,13 @@ def _numbers(part: PartVerdict) -> tuple[str, str, str]:
     paper = f"{number}{meets}" if number else ""
     if part.interval is None:
         return "", "", paper
-    return f"{_effect(part.interval)} {part.part.unit}", str(part.seeds), paper
+    return f"{told(part.interval)} {part.part.unit}", str(part.seeds), paper
 
 
 def _remark(part: PartVerdict) -> str:
     rule = f" ({part.part.rule})" if part.part.role != "reported" else ""
     note = f"no rows with {part.missing[0]}" if part.missing else part.note
     return f"{part.part.name}{rule}{f': {note}' if note else ''}"
-
-
-def _effect(interval: Interval) -> str:
-    digits = 1 if max(abs(interval.mean), interval.high - interval.low) >= 2 else 2
-    mean, low, high = (f"{x:.{digits}f}" for x in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]"
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
