@@ -428,6 +428,7 @@ def main() -> int:
         if asked.kills:
             tally = killed(bench, asked.kills, chance, victim.ways)
             how = "" if forked else ", its start among them"
+            how += f", seed {asked.seed}" if asked.seed else ""
             trials.append((f"{title} killed at random moments{how}", EQUAL, tally))
         if with_steps:
             tally = stepped(bench, asked.steps)
