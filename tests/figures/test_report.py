@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -73,10 +74,11 @@ class Reader(HTMLParser):
 
 def rows(lab, gap, run="r1"):
     for seed in (100, 101, 102, 103):
-        for on, value in (("best", 0.6), ("lesser", 0.6 - gap), ("whole", 0.6), ("random", 0.55)):
+        sets = (("best", 0.6), ("lesser", 0.6 - gap), ("whole", 0.6), ("random", 0.55))
+        for i, (on, value) in enumerate(sets):  # seeds that agree to the last digit would have no interval
             for step, share in ((1, 0.2), (5, 1.0), (10, 0.9)):
                 for split in ("dev", "test"):
-                    worth = share * value + 0.001 * (seed % 3)
+                    worth = share * value + 0.001 * (seed % 3) * (1 + i)
                     yield Record(
                         lab,
                         "salience",
@@ -233,10 +235,10 @@ def test_a_cell_says_where_there_is_no_room_for_an_effect(runs, read):
 
 
 def test_the_page_says_what_its_intervals_go_over(runs, text, folder, checks):
-    assert "95% interval over seeds<" in text
+    assert "95% interval over seeds; inconclusive is what stays open after Holm's correction" in unescape(text)
     one = replace(t_interval(np.array([1.0, 2.0, 3.0])), method=CROSSED)
     told = page(judged_by(runs, interval=one), sources([folder]), [], checks)
-    assert "95% interval over seeds crossed with items<" in told
+    assert "95% interval over seeds crossed with items; inconclusive is" in told
     assert "from intervals over seeds crossed with items, after Holm" in told
     assert "an interval over seeds crossed with items and a rule" in told
 
