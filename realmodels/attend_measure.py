@@ -21,6 +21,7 @@ from realmodels.prefix import Prefix, Reading, check_length, logits, run_prefix
 from realmodels.prompting import render_answer
 from realmodels.sampling import Sampling
 from realmodels.scoring import Draw, along, answered, score_rows
+from realmodels.wide import wide
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -196,7 +197,7 @@ def _gaze(packet: _Packet, index: Ints) -> Gaze:
     rows, spans = packet.some(index)
     with watching(packet.loaded, [row.end for row in rows]) as seen:
         Reading(packet.loaded, packet.prefix, rows)
-    looks = torch.stack([one.double() for one in seen], 1).cpu().numpy()  # [rows, layers, heads, keys]
+    looks = torch.stack([wide(one) for one in seen], 1).cpu().numpy()  # [rows, layers, heads, keys]
     before = packet.prefix.length
     mass = [
         one[..., max(1, before + a) : before + b].sum(-1) for one, (a, b) in zip(looks, spans, strict=True)
@@ -254,7 +255,7 @@ def _stated(packet: _Packet, layer: int, index: Ints) -> tuple[Array, Array]:
     ]
     ends = torch.tensor([row.leaves for row in rows], device=out[-1].device)
     states = out[-1][torch.arange(len(rows), device=ends.device)[:, None], ends]
-    return states.double().cpu().numpy(), np.stack(chance)
+    return wide(states).cpu().numpy(), np.stack(chance)
 
 
 def _glance(reading: Reading, tokens: Sequence[int]) -> Tensor:
@@ -269,7 +270,7 @@ def _glance(reading: Reading, tokens: Sequence[int]) -> Tensor:
 
 def _first_chance(loaded: Loaded, hidden: Tensor, firsts: Sequence[Sequence[int]]) -> Array:
     """[rows] log chance that the next token is one of these."""
-    logs = torch.log_softmax(logits(loaded, hidden).double(), dim=1)
+    logs = torch.log_softmax(wide(logits(loaded, hidden)), dim=1)
     return np.array(
         [float(torch.logsumexp(row[list(own)], 0)) for row, own in zip(logs, firsts, strict=True)]
     )

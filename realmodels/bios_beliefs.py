@@ -18,6 +18,7 @@ from realmodels.batching import in_batches, token_budget
 from realmodels.bios_cover import SAME, support_by
 from realmodels.bios_files import Bio
 from realmodels.prefix import body, check_length, logits
+from realmodels.wide import wide
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -118,7 +119,7 @@ def _read(loaded: Loaded, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]
         some = index[start : start + 256]
         found = logits(loaded, out.last_hidden_state[some[:, 0], some[:, 1]]).log_softmax(-1)
         told = found.gather(1, targets[start : start + 256, None])[:, 0]
-        said[start : start + 256] = told.double().cpu().numpy()
+        said[start : start + 256] = wide(told).cpu().numpy()
     sums = np.bincount(index[:, 0].cpu().numpy(), weights=said, minlength=len(rows))
     return [
         Read(float(total), len(claim), state)

@@ -12,6 +12,7 @@ from torch import Tensor
 from realmodels.packing import Row
 from realmodels.prefix import Reading, logits
 from realmodels.scoring import ROWS, Draw, normalisers
+from realmodels.wide import wide
 
 Floats = NDArray[np.float64]
 FEW = 256  # of the likeliest tokens: most draws fall under these, and the others need not be sorted
@@ -65,7 +66,7 @@ def drawn_by(uniforms: Floats, draw: Draw) -> Choose:
         if draw.top_k:
             (values, ids), _, whole = normalisers(found, draw)
             return _fallen(values, ids, whole, wanted, draw)[0].tolist()
-        whole = torch.logsumexp(found.double() / draw.temperature, dim=1)
+        whole = torch.logsumexp(wide(found) / draw.temperature, dim=1)
         values, ids = torch.topk(found, min(FEW, found.shape[1]), dim=1)
         chosen, inside = _fallen(values, ids, whole, wanted, draw)
         if not inside.all():
@@ -81,7 +82,7 @@ def _fallen(
     values: Tensor, ids: Tensor, whole: Tensor, wanted: Floats, draw: Draw
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The token under which each wanted height falls, and whether it falls under any of these (else it is the last)."""
-    heights = torch.exp(values.double() / draw.temperature - whole[:, None]).cumsum(dim=1).cpu().numpy()
+    heights = torch.exp(wide(values) / draw.temperature - whole[:, None]).cumsum(dim=1).cpu().numpy()
     below = (heights <= wanted[:, None]).sum(axis=1)
     last = np.minimum(below, heights.shape[1] - 1)
     return ids.cpu().numpy()[np.arange(len(last)), last], below < heights.shape[1]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from realmodels.packing import Row
 from realmodels.prefix import logits
+from realmodels.wide import able, wide
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -55,7 +56,7 @@ def score_rows(
     ends, best = np.zeros((2, len(places))), np.zeros(len(places), np.int64)
     stop = torch.tensor(list(stops), device=hidden.device)
     for start in range(0, len(places), ROWS):
-        found = logits(loaded, wanted[start : start + ROWS])
+        found = able(logits(loaded, wanted[start : start + ROWS]))
         low, high = np.searchsorted(sources, [start, start + ROWS])
         at = torch.from_numpy(sources[low:high] - start).to(found.device)
         token = torch.from_numpy(targets[low:high]).to(found.device)
@@ -63,7 +64,7 @@ def score_rows(
         top, whole, drawn = normalisers(found, draw)
         best[some] = top[1][:, 0].cpu().numpy()
         edges[:, low:high] = _logs(found[at, token], whole[at], drawn[at], top[0][at, -1], draw)
-        ended = _logs(found[:, stop], whole[:, None], drawn[:, None], top[0][:, -1:], draw)
+        ended = _logs(found[:, stop.to(found.device)], whole[:, None], drawn[:, None], top[0][:, -1:], draw)
         ends[:, some] = np.logaddexp.reduce(ended, axis=-1)
     return _by_row(rows, first, edges, ends, best)
 
@@ -72,13 +73,13 @@ def normalisers(found: Tensor, draw: Draw) -> tuple[tuple[Tensor, Tensor], Tenso
     """The likeliest tokens (logits and ids, best first), and the logs of the sums that chances are shares of."""
     count = min(draw.top_k, found.shape[1]) if draw.top_k else found.shape[1]
     top = torch.topk(found, count, dim=1)
-    drawn = torch.logsumexp(top.values.double() / draw.temperature, dim=1)
-    return (top.values, top.indices), torch.logsumexp(found, dim=1).double(), drawn
+    drawn = torch.logsumexp(wide(top.values) / draw.temperature, dim=1)
+    return (top.values, top.indices), wide(torch.logsumexp(found, dim=1)), drawn
 
 
 def _logs(found: Tensor, whole: Tensor, drawn: Tensor, least: Tensor, draw: Draw) -> Floats:
     """[2, ...] Log chances, plain and drawn; what is not among the likeliest is never drawn."""
-    found = found.double()
+    found = wide(found)
     kept = torch.where(found >= least, found / draw.temperature - drawn, -torch.inf)
     return torch.stack([found - whole, kept]).cpu().numpy()
 

@@ -50,7 +50,8 @@ class Study:
     workers: int = 1
     """Processes side by side (or jobs), each with the base of its own."""
     executor: Literal["local", "slurm"] = "local"
-    """slurm: arms are trained by --workers jobs, submitted from here and waited for; the logs are in OUT/slurm."""
+    """slurm: the audit is a job, arms are trained by --workers jobs, submitted from here and waited for; the logs are
+    in OUT/slurm. Needs --dtype."""
     slurm: Words = ()
     """What a job asks for: --slurm minutes=120 partition=gpu gpus=1 cpus=8 memory=64 (account, qos, constraint)."""
     shared: Path | None = None
@@ -124,6 +125,16 @@ class Study:
             )
         check_folder(self.output_dir)
         study = study_named(self.name)
+        executor = read_executor(self.executor, self.slurm, self.output_dir / "slurm")
+        if not executor.local and self.name == "beliefs":
+            raise RealmodelsError(
+                "--executor slurm: `study beliefs` has no jobs, it runs where it is; leave it out"
+            )
+        if not executor.local and self.dtype == "auto":
+            raise RealmodelsError(
+                "--executor slurm: what --dtype auto is differs between this machine and a job's; "
+                "say --dtype bfloat16 or --dtype float32"
+            )
         preset = preset_named(self.preset) if self.preset else None
         model = self.model or (preset.model if preset else "")
         if not model:
@@ -148,7 +159,7 @@ class Study:
             shared=self.shared,
             preset=self.preset,
             workers=self.workers,
-            executor=read_executor(self.executor, self.slurm, self.output_dir / "slurm"),
+            executor=executor,
             dtype=self.dtype,
             device=self.device,
             allow_code=self.allow_code,
@@ -159,6 +170,10 @@ class Study:
         if self.show_settings:
             return order, study
         find(model)
+        if executor.local:
+            from realmodels.loading import pick_device
+
+            pick_device(self.device)
         return _in_lab(order, self.lab), study
 
 

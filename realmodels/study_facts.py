@@ -99,12 +99,18 @@ def audit_folder(order: Order) -> Path:
 
 
 def audit(order: Order, say: Say) -> None:
-    """Draw the facts if that is not done, and audit them; it goes on where it stopped."""
-    from realmodels.audit import run_audit
+    """Draw the facts if that is not done, and audit them, where arms are trained; it goes on where it stopped."""
+    from realmodels.executor import spread
 
     path = write_facts(order, audit_folder(order) / ROWS)
     say(f"audit: {path}")
-    run_audit(audit_job(order, path))
+    spread(_audit, [audit_job(order, path)], order.executor, say)
+
+
+def _audit(job: Any) -> None:
+    from realmodels.audit import run_audit
+
+    run_audit(job)
 
 
 def write_facts(order: Order, path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from realmodels.executor import spread
 from realmodels.prompting import Style, render_question, style_named
 from realmodels.study_arms import _load, train_dtype
 from realmodels.study_table import Order, Say
@@ -34,11 +35,16 @@ def embeddings(order: Order, facts: Facts, say: Say) -> Array:
     if (found := _kept(path, keys)) is not None:
         return found
     say(f"reading {len(facts.rows):,} questions to tell how near they are to each other")
-    questions = [row.question for row in facts.rows]
-    found = embed(_load(order), style_named(order.recipe.style), questions)
+    (found,) = spread(_embed, [(order, [row.question for row in facts.rows])], order.executor, say)
     with whole_file(path, "wb") as out:
         np.savez(out, found=found.astype(np.float32), key=np.array(keys[0]))
     return found.astype(np.float32).astype(np.float64)
+
+
+def _embed(part: tuple[Order, list[str]]) -> Array:
+    """Where arms are trained."""
+    order, questions = part
+    return embed(_load(order), style_named(order.recipe.style), questions)
 
 
 def embed(loaded: Loaded, style: Style, questions: Sequence[str], batch: int | None = None) -> Array:
@@ -48,6 +54,7 @@ def embed(loaded: Loaded, style: Style, questions: Sequence[str], batch: int | N
     from realmodels.batching import in_batches, token_budget
     from realmodels.packing import pack
     from realmodels.prefix import Prefix, Reading, check_length
+    from realmodels.wide import wide
 
     rows = [
         pack(ids, ()) for ids in loaded.tokens.prompts_ids([render_question(style, q) for q in questions])
@@ -57,7 +64,7 @@ def embed(loaded: Loaded, style: Style, questions: Sequence[str], batch: int | N
     found = np.zeros((len(rows), loaded.model.config.get_text_config().hidden_size))
 
     def work(index: NDArray[np.int64]) -> Array:
-        hidden = Reading(loaded, Prefix((), (), 0), [rows[i] for i in index]).hidden.double()
+        hidden = wide(Reading(loaded, Prefix((), (), 0), [rows[i] for i in index]).hidden)
         means = [one[before : len(rows[i])].mean(0) for one, i in zip(hidden, index, strict=True)]
         return torch.stack(means).cpu().numpy()
 
