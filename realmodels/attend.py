@@ -60,6 +60,7 @@ class Job:
     allow_code: bool = False
     allow_pickle: bool = False
     overwrite: bool = False
+    load_in: str = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,8 @@ def run_attend(job: Job, say: Say | None = None, keep: Callable[[Done], object] 
         device=job.device,
         allow_code=job.allow_code,
         allow_pickle=job.allow_pickle,
+        load_in=job.load_in,
+        options=("--load-in",),
     )
     tuned = resident.tuned(job.adapters)
     key = _key(job, tuned[0])
@@ -282,14 +285,14 @@ def _flags(loaded: Loaded, about: Mapping[str, Any]) -> Any:
 
 def _key(job: Job, base: Tuned) -> str:
     """Of all that results depend on, but the adapters."""
-    from realmodels.loading import pick_dtype
+    from realmodels.loading import pick_dtype, precision
 
     said = {name: getattr(job, name) for name in ("probes", "window", "layer", "cut", "longest")}
     return config_hash(
         {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in said.items()},
             "model": base.fingerprint,
-            "dtype": pick_dtype(job.dtype, job.device),
+            "dtype": precision(pick_dtype(job.dtype, job.device), job.load_in),
             "prompts": [prompt.name for prompt in job.prompts],
             "looks": asdict(job.looks),
             "rows": [question.hash for question in job.task.questions],

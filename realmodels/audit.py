@@ -41,6 +41,7 @@ class Job:
     allow_code: bool = False
     allow_pickle: bool = False
     overwrite: bool = False
+    load_in: str = "none"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def run_audit(job: Job, progress: bool = True) -> Done | None:
     parts = Parts(job.output, team())
     with parts.held():
         _check_folder(job)
-        from realmodels.loading import load
+        from realmodels.loading import load, precision
 
         loaded = load(
             job.model,
@@ -84,9 +85,11 @@ def run_audit(job: Job, progress: bool = True) -> Done | None:
             device=_device(job.device, parts.team),
             allow_code=job.allow_code,
             allow_pickle=job.allow_pickle,
+            load_in=job.load_in,
+            options=("--load-in",),
         )
         loaded = replace(loaded, fingerprint=_called(job, loaded.fingerprint))
-        model = {"fingerprint": loaded.fingerprint, "dtype": loaded.dtype}
+        model = {"fingerprint": loaded.fingerprint, "dtype": precision(loaded.dtype, job.load_in)}
         plan = make_plan(data.rows, pool, job.asking, model)
         if parts.team.rank == 0:
             _begin(job, loaded.fingerprint, parts)
@@ -215,6 +218,7 @@ def _device(device: str, team: Team) -> str:
 
 def _summary(job: Job, data: RowSet, loaded: Loaded, plan: Plan, found: Found) -> dict[str, Any]:
     from realmodels.audit_report import first_prompt, summarise
+    from realmodels.loading import precision
 
     source = {
         "path": job.data,
@@ -229,7 +233,7 @@ def _summary(job: Job, data: RowSet, loaded: Loaded, plan: Plan, found: Found) -
         "name": job.model,
         "adapter": job.adapter,
         "fingerprint": loaded.fingerprint,
-        "dtype": loaded.dtype,
+        "dtype": precision(loaded.dtype, job.load_in),
     }
     return {
         "source": source,

@@ -11,7 +11,7 @@ from realmodels.audit_parts import Parts
 from realmodels.audit_plan import Piece, Plan, make_plan
 from realmodels.card import ModelCard, describe
 from realmodels.cost import calibrate, forward_tokens
-from realmodels.loading import load_tokens
+from realmodels.loading import load_tokens, precision
 from realmodels.prompting import Style, truth_prompt
 from realmodels.tokens import Tokens
 
@@ -43,7 +43,7 @@ def cost_of(job: Job, seconds: float = SECONDS, speed: float | None = None) -> C
     """Count, and time if no `speed` is told; the folder is only read."""
     data, pool = read_data(job)
     card = describe(job.model, dtype=job.dtype, device=job.device, allow_code=job.allow_code)
-    model = {"fingerprint": recorded(job.output), "dtype": card.dtype}
+    model = {"fingerprint": recorded(job.output), "dtype": precision(card.dtype, job.load_in)}
     plan = make_plan(data.rows, pool, job.asking, model)
     parts = Parts(job.output)
     if job.output.is_dir() and not job.overwrite:

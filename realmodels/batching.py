@@ -90,11 +90,13 @@ def token_budget(loaded: Any, prefix: int, longest: int, most: int | None = None
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that is free on the device, if it can be told."""
+    """Memory that is free on the device, if it can be told; what torch keeps for later is free too."""
     import torch
 
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+        card = torch.device(device)
+        kept = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
+        return int(torch.cuda.mem_get_info(card)[0]) + kept
     if device != "cpu":
         return None
     try:

@@ -63,6 +63,10 @@ def _check_vllm(flags: Audit, estimator: str) -> None:
         )
     if flags.adapter:
         raise RealmodelsError("--backend vllm: it asks the model without --adapter; merge the adapter first")
+    if flags.load_in != "none":
+        raise RealmodelsError(
+            f"--backend vllm: it loads the model itself; leave out --load-in {flags.load_in}"
+        )
     require_vllm()
 
 

@@ -79,6 +79,8 @@ class Audit:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     """cpu, cuda, cuda:1 ..."""
+    load_in: Literal["none", "4bit", "8bit"] = "none"
+    """Hold the base in 4 or 8 bit through bitsandbytes."""
     allow_code: bool = False
     """Let the model's folder bring code of its own. It runs as you."""
     allow_pickle: bool = False
@@ -160,6 +162,7 @@ class Audit:
             allow_code=self.allow_code,
             allow_pickle=self.allow_pickle,
             overwrite=self.overwrite,
+            load_in=self.load_in,
         )
 
 

@@ -55,6 +55,7 @@ class Job:
     allow_code: bool = False
     allow_pickle: bool = False
     overwrite: bool = False
+    load_in: str = "none"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def run_eval(
         device=job.device,
         allow_code=job.allow_code,
         allow_pickle=job.allow_pickle,
+        load_in=job.load_in,
+        options=("--load-in",),
     )
     plan, dtype = make_plan(job, resident)
     with parts.held(*(who.name for who in plan.tuned)):
@@ -174,9 +177,9 @@ def run_eval(
 
 def make_plan(job: Job, resident: Resident) -> tuple[Plan, str]:
     """What is to be asked, and in which dtype; weights are not opened for it."""
-    from realmodels.loading import pick_dtype
+    from realmodels.loading import pick_dtype, precision
 
-    dtype = pick_dtype(job.dtype, job.device)
+    dtype = precision(pick_dtype(job.dtype, job.device), job.load_in)
     made = {
         (task.name, prompt.name): blocks(task, prompt, job.style, job.seed)
         for task in job.tasks
@@ -195,7 +198,7 @@ def lab_of(job: Job) -> str:
     """As records name it: R3 is a small real model, R4 one of more than a billion weights."""
     from realmodels.card import describe
 
-    size = describe(job.model, allow_code=job.allow_code, device=job.device, dtype=job.dtype).parameters
+    size = describe(job.model, allow_code=job.allow_code, device="cpu", dtype="float32").parameters
     words = Path(job.model).resolve().name if Path(job.model).exists() else job.model.rpartition("/")[2]
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in words.lower())
     return f"realmodels/R{4 if size > 1e9 else 3}-{name.strip('-.') or 'model'}"

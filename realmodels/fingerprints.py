@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
+from typing import Any
 
+from realmodels.errors import RealmodelsError
 from realmodels.loading import _fingerprint
 from realmodels.places import Place, find
 
@@ -14,6 +18,30 @@ def fingerprints(name: str, adapter: str | None = None) -> tuple[str, ...]:
     """Of a model with or without an adapter: today's, then those of earlier versions, latest first."""
     place = find(name)
     return _fingerprint(place, adapter), _of_ends(place, adapter)
+
+
+def left_by_train(adapter: Place) -> dict[str, Any]:
+    """What `train` left beside the adapter's weights, if it did."""
+    file = Path(adapter.source) / "train.json"
+    try:
+        said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError:
+        said = {}
+    return said if isinstance(said, dict) else {}
+
+
+def check_weights_of(adapter: Place, base: Place) -> None:
+    """Whether `train` made the adapter on these weights. Of adapters of other programs, and of a base that is not on
+    this machine yet, nothing is known."""
+    said = left_by_train(adapter)
+    known = said.get("model_fingerprint")
+    if not isinstance(known, str) or not base.files() or known in (now := fingerprints(base.name)):
+        return
+    raise RealmodelsError(
+        f"{adapter.name}: was trained on other weights than those of {base.name} (train.json says model_fingerprint "
+        f"{known}, these are {now[0]}); give the --model that it was trained on ({said.get('model')}), or, if it is "
+        "the same one kept in other files, take model_fingerprint out of train.json"
+    )
 
 
 def _of_ends(place: Place, adapter: str | None) -> str:

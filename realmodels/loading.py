@@ -8,7 +8,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,6 +17,7 @@ from typing import Any
 from realmodels.card import ModelCard, describe, read_config
 from realmodels.errors import RealmodelsError
 from realmodels.places import Place, find
+from realmodels.relief import opening
 from realmodels.tokens import Tokens
 from theory.errors import out_of_memory
 from theory.schema import nearest
@@ -49,18 +50,20 @@ def load(
     allow_code: bool = False,
     allow_pickle: bool = False,
     load_in: str = "none",
+    options: Collection[str] = (),
 ) -> Loaded:
-    """Open a model for asking; one line says what is wrong if it cannot be opened."""
+    """Open a model for asking; one line says what is wrong if it cannot be opened. `options` are what the command has
+    of --load-in and --shard, for where memory runs out."""
     place = find(name)
     place.check_weights(allow_pickle)
     chosen, kind = pick_device(device), pick_dtype(dtype, device)
     few = quantised(load_in, place, kind, chosen)
-    with quiet():
+    with quiet(), opening(name, chosen, kind, options, few=bool(few)):
         model = _model(place, kind, allow_code, allow_pickle, few)
         tokens = _tokens(place, allow_code, model.get_input_embeddings().weight.shape[0])
         if adapter is not None:
             model = _with_adapter(model, place, adapter, allow_pickle)
-    model = (model if few else model.to(chosen)).eval().requires_grad_(False)
+        model = (model if few else model.to(chosen)).eval().requires_grad_(False)
     # tokens that were added to a tokenizer alone, such as one to pad with, are never given to the model
     if (own := tokens.tokenizer.vocab_size) > tokens.vocabulary:
         raise RealmodelsError(
@@ -86,6 +89,11 @@ def pick_device(device: str = "auto") -> str:
         found = torch.device(device)
         if found.type == "cuda" and not torch.cuda.is_available():
             raise RuntimeError
+        if found.type == "mps" and not torch.backends.mps.is_available():
+            raise RuntimeError
+        if found.type == "cuda" and (found.index or 0) >= (cards := torch.cuda.device_count()):
+            there = ", ".join(f"cuda:{card}" for card in range(cards)) or "no card"
+            raise RealmodelsError(f"device: no '{device}' here, there is {there}; try auto or cpu")
     except RuntimeError:
         raise RealmodelsError(f"device: no '{device}' here; try auto or cpu") from None
     return device
@@ -102,6 +110,11 @@ def pick_dtype(dtype: str = "auto", device: str = "auto") -> str:
     if not pick_device(device).startswith("cuda"):
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def precision(dtype: str, load_in: str) -> str:
+    """How a base is held, which decides the last digits of what it says."""
+    return dtype if load_in == "none" else f"{dtype} in {load_in}"
 
 
 def _gguf_config() -> Any:
@@ -260,6 +273,8 @@ def _tokens(place: Place, allow_code: bool, vocabulary: int | None = None) -> To
 def _with_adapter(model: Any, base: Place, adapter: str, allow_pickle: bool) -> Any:
     from peft import PeftConfig
 
+    from realmodels.fingerprints import check_weights_of
+
     place = find(adapter, what="adapter", config="adapter_config.json")
     place.check_weights(allow_pickle)
     with plainly(adapter):
@@ -272,8 +287,9 @@ def _with_adapter(model: Any, base: Place, adapter: str, allow_pickle: bool) -> 
             raise RealmodelsError(
                 f"{adapter}: is an adapter of {wanted}, not of {base.name}; give --model {wanted}"
             )
+        check_weights_of(place, base)
         tuned = put_on(model, place, adapter)
-        # in 16 bit a merge would round the adapter away
+        # in 16 or fewer bits a merge would round the adapter away
         return tuned.merge_and_unload() if _float32(model) else tuned.get_base_model()
 
 
@@ -308,7 +324,7 @@ def _same_base(wanted: str, base: Place) -> bool:
 
 
 def _float32(model: Any) -> bool:
-    return str(model.dtype) == "torch.float32"
+    return str(model.dtype) == "torch.float32" and not getattr(model, "is_quantized", False)
 
 
 def _fingerprint(place: Place, adapter: str | None) -> str:

@@ -127,6 +127,23 @@ def current() -> Crew:
     return Crew()
 
 
+def check_own(device: str) -> None:
+    """Whether each process can have a device of its own."""
+    team = current()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", team.size))
+    if team.size > 1 and here > 1 and device.startswith("cuda:"):
+        raise RealmodelsError(
+            f"--device {device}: {here} processes of this machine would share it; leave it out, and each takes a card "
+            "of its own"
+        )
+    if team.size > 1 and (device == "mps" or (device == "auto" and _mps())):
+        raise RealmodelsError("train: several processes cannot share mps; start one, or add --device cpu")
+
+
+def _mps() -> bool:
+    return not torch.cuda.is_available() and torch.backends.mps.is_available()
+
+
 def own_device(device: str) -> str:
     """`cuda` is this process's card."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and current().size > 1 else device

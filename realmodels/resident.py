@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realmodels.errors import RealmodelsError
+from realmodels.fingerprints import check_weights_of, left_by_train
 from realmodels.loading import _fingerprint, _same_base, load, plainly, put_on
 from realmodels.places import Place, find
 from theory.stamp import Stamp
@@ -53,6 +53,8 @@ class Resident:
         device: str = "auto",
         allow_code: bool = False,
         allow_pickle: bool = False,
+        load_in: str = "none",
+        options: Collection[str] = (),
     ) -> None:
         self.place = find(model)
         self.place.check_weights(allow_pickle)
@@ -62,6 +64,8 @@ class Resident:
             "device": device,
             "allow_code": allow_code,
             "allow_pickle": allow_pickle,
+            "load_in": load_in,
+            "options": options,
         }
         self._loaded: Loaded | None = None
 
@@ -94,7 +98,9 @@ class Resident:
             yield loaded
             return
         before = hasattr(loaded.model, "peft_config")
-        dressed = put_on(loaded.model, find_adapter(one.path), one.path)
+        adapter = find_adapter(one.path)
+        check_weights_of(adapter, self.place)  # again: by now a base of the hub is on this machine
+        dressed = put_on(loaded.model, adapter, one.path)
         try:
             dressed.eval().requires_grad_(False)
             yield replace(loaded, model=dressed.get_base_model(), fingerprint=one.fingerprint)
@@ -137,16 +143,12 @@ def _check(path: str, base: Place, allow_pickle: bool) -> None:
         )
     if (wanted := config.base_model_name_or_path) and not _same_base(wanted, base):
         raise RealmodelsError(f"{path}: is an adapter of {wanted}, not of {base.name}; give --model {wanted}")
+    check_weights_of(place, base)
 
 
 def _trained(name: str, path: str, fingerprint: str) -> Tuned:
     """What `train` left beside the weights, if it did: arm, seed and step."""
-    file = Path(path) / "train.json"
-    try:
-        said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError:
-        said = {}
-    said = said if isinstance(said, dict) else {}
+    said = left_by_train(find_adapter(path))
     recipe, arm = said.get("recipe"), said.get("arm")
     return Tuned(
         name,

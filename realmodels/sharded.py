@@ -17,6 +17,7 @@ from torch import Tensor, distributed, nn
 
 from realmodels.errors import RealmodelsError
 from realmodels.parallel import current
+from realmodels.relief import opening
 
 if TYPE_CHECKING:
     from realmodels.loading import Loaded
@@ -78,12 +79,13 @@ def load_shared(
             raise RealmodelsError(
                 f"--shard: {name} has other weights once it is loaded than config.json alone says; leave it out"
             )
-        layers = _share_out(model, device)
-        _hand_out(model, given, layout, device)
-        model.tie_weights()
-    for layer in layers:  # once outside of inference mode, whose tensors no gradient can go through
-        layer.unshard()
-        layer.reshard()
+        with opening(name, device, dtype, shared=True):
+            layers = _share_out(model, device)
+            _hand_out(model, given, layout, device)
+            model.tie_weights()
+            for layer in layers:  # once outside of inference mode, whose tensors no gradient can go through
+                layer.unshard()
+                layer.reshard()
     _SHARED.add(model)
     return Loaded(model, tokens, name, _fingerprint(find(name), None), device, dtype)
 

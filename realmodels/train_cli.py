@@ -79,12 +79,13 @@ class Train:
             for name, value in asdict(job.recipe).items():
                 print(f"{name}: {_yaml(value)}")
             return 0
-        from realmodels.train_run import run_train, train_only
+        from realmodels.train_run import run_train, train_quietly
 
-        if not how.local:
-            spread(train_only, [replace(job, arms=(arm,)) for arm in job.arms], how)
-            job = replace(job, overwrite=False)
-        done = run_train(job)
+        if how.local:
+            done = run_train(job)
+        else:
+            parts = spread(train_quietly, [replace(job, arms=(arm,)) for arm in job.arms], how)
+            done = [one for part in parts for one in part]
         if int(os.environ.get("RANK", "0")):
             return 0  # one of several processes; the first one reports
         if self.json:

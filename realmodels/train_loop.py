@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from realmodels.checkpoints import (
 from realmodels.errors import RealmodelsError
 from realmodels.parallel import add_up, current, own_rows
 from realmodels.recipe import Recipe, rate_at
+from realmodels.relief import lighter
 from realmodels.sharded import in_step, shared
 from realmodels.train_batches import epoch_order, laid_out, parts, steps_in
 from realmodels.train_rows import TrainRow, TrainSet
@@ -72,8 +73,10 @@ def train_adapter(
     key: str,
     watch: Watch,
     held: TrainSet | None = None,
+    options: Collection[str] = (),
 ) -> Finished:
-    """Train an adapter of `data` into `folder`, going on from a checkpoint of the same `key` if there is one."""
+    """Train an adapter of `data` into `folder`, going on from a checkpoint of the same `key` if there is one. `options`
+    are what the command has of --load-in and --shard."""
     safe = folder / CHECKPOINT
     lengths = [len(item) for item in data.items]
     an_epoch, total = steps_in(recipe, len(data))
@@ -100,7 +103,7 @@ def train_adapter(
             if recipe.dropout:
                 current().reseed(recipe.seed, step)
             started = time.perf_counter()
-            done = _guarded(loaded, optimizer, rows, recipe, rate, step, f"{data.name}", saved)
+            done = _guarded(loaded, optimizer, rows, recipe, rate, step, f"{data.name}", saved, options)
             watch.seen.seconds += time.perf_counter() - started
             watch.seen.real_tokens += done.real
             step += 1
@@ -196,6 +199,7 @@ def _guarded(
     step: int,
     name: str,
     saved: int,
+    options: Collection[str] = (),
 ) -> Step:
     """A step, or one line that says why there is none."""
     try:
@@ -207,11 +211,8 @@ def _guarded(
         longest, now = max(map(len, rows)), recipe.micro or len(rows)
         ways = [f"--set micro={max(1, now // 2)}"] if now > 1 else []
         ways += [] if recipe.checkpointing else ["--set checkpointing=true"]
-        ways += ["--dtype bfloat16"] if loaded.dtype == "float32" else []
-        few = getattr(loaded.model, "is_quantized", False) or not loaded.device.startswith("cuda")
-        ways += [] if few or shared(loaded.model) else ["--load-in 4bit"]
-        ways += [] if few or shared(loaded.model) or current().size == 1 else ["--shard"]
-        ways += ["more processes"] if shared(loaded.model) else []
+        few = getattr(loaded.model, "is_quantized", False)
+        ways += lighter(loaded.device, loaded.dtype, options, few=few, shared=shared(loaded.model))
         ways += ["a smaller model, or drop the longest rows"] if not ways else []
         raise RealmodelsError(
             f"{name}: out of memory at step {step + 1} with {min(now, len(rows))} rows of up to {longest} tokens; "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ABOUT = "train.json"
 RECORDS = "records.jsonl"
+OPTIONS = ("--load-in", "--shard")  # of `train`, for what no device holds
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -88,9 +89,10 @@ def lone_arm(data: str, output: Path) -> Arm:
 
 def run_train(job: Job, say: Callable[[str], None] | None = None) -> list[Trained]:
     """Train what is not trained yet. All rows are read before the model is loaded."""
-    from realmodels.parallel import crew, own_device
+    from realmodels.parallel import check_own, crew, own_device
 
     with crew(job.device) as team:
+        check_own(job.device)
         quiet: Callable[[str], None] = lambda text: None  # noqa: E731
         aloud: Callable[[str], None] = say or (lambda text: print(text, file=sys.stderr))
         return _run(replace(job, device=own_device(job.device)), team, aloud if team.first else quiet)
@@ -158,12 +160,12 @@ def _base(job: Job, dtype: str) -> Loaded:
     if job.shard:
         return load_shared(job.model, dtype=dtype, device=pick_device(job.device), **opened)
     opened |= {} if job.load_in == "none" else {"load_in": job.load_in}
-    return load(job.model, dtype=dtype, device=job.device, **opened)
+    return load(job.model, dtype=dtype, device=job.device, options=OPTIONS, **opened)
 
 
-def train_only(job: Job) -> None:
-    """`run_train` for a job elsewhere: what it finds stays in the folders of its arms."""
-    run_train(job)
+def train_quietly(job: Job) -> list[Trained]:
+    """`run_train` on another machine, whose devices decide what `auto` is there: what it trained comes back."""
+    return run_train(job)
 
 
 def _train(
@@ -183,7 +185,7 @@ def _train(
 
     label = Label(lab, job.output.resolve().name or "train", job.recipe.seed, arm.name)
     watch = Watch(arm.folder / RECORDS, label, job.recipe, lambda text: say(f"{arm.name}: {text}"))
-    end = train_adapter(loaded, data, job.recipe, arm.folder, key, watch, held)
+    end = train_adapter(loaded, data, job.recipe, arm.folder, key, watch, held, OPTIONS)
     seen = end.seen
     about = {
         "arm": arm.name,

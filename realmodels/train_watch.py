@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from realmodels.answer_loss import answer_loss
+from realmodels.batching import in_batches
 from realmodels.prompting import style_named
 from realmodels.train_batches import laid_out
 from realmodels.train_rows import TrainSet
@@ -145,11 +148,12 @@ def exact_match(loaded: Loaded, held: TrainSet, recipe: Recipe) -> float:
         questions = [row.question for row in held.rows.rows]
         answers = [row.answers for row in held.rows.rows]
         return float(estimate(loaded, style_named(recipe.style), (), questions, answers).greedy.mean())
-    order = sorted(range(len(held)), key=lambda i: -len(held.items[i]))
-    right = 0
-    for start in range(0, len(order), HELD_OUT_AT_ONCE):
-        some = [held.items[i] for i in order[start : start + HELD_OUT_AT_ONCE]]
-        lines = laid_out(some, loaded.tokens.pad).to(loaded.device)
+
+    def right(index: NDArray[np.int64]) -> int:
+        lines = laid_out([held.items[i] for i in index], loaded.tokens.pad).to(loaded.device)
         with torch.no_grad():
-            right += int(answer_loss(loaded.model, lines)[1].sum())
-    return right / len(order)
+            return int(answer_loss(loaded.model, lines)[1].sum())
+
+    lengths = [len(item) for item in held.items]
+    counted = in_batches(lengths, right, max(lengths), HELD_OUT_AT_ONCE)
+    return sum(found for _, found in counted) / len(held)

@@ -15,6 +15,7 @@ def out_of_memory(problem: BaseException) -> bool:
         "out of memory",
         "not enough memory",
         "allocate memory",
+        "status_alloc_failed",  # of cuBLAS and cuDNN
         "can't start new thread",
         "failed to map segment",
         "without exception set",  # what Python itself says where it had no room for its own exception
