@@ -138,7 +138,7 @@ def plan(order: Order) -> str:
     from realmodels.card import describe
     from realmodels.loading import load_tokens
     from realmodels.study_beliefs_seed import COPIES
-    from realmodels.study_plan import Load, costs, memory
+    from realmodels.study_plan import Load, costs, memory, step_of
 
     settings: Settings = order.settings
     card = describe(order.model, dtype=order.dtype, device=order.device, allow_code=order.allow_code)
@@ -169,7 +169,7 @@ def plan(order: Order) -> str:
             *costs(
                 replace(order, workers=1),  # seeds are done one after another
                 card,
-                Load(0.0, read, written + prompts + believed),
+                Load(0.0, read, written + prompts + believed, step_of(order.recipe)),
                 memory(card, order.recipe, order, text),
             ),
         ]

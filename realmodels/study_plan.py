@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SECONDS = 4.0  # of timing
 STEP = 2.0  # a training token costs as much as so many that are only asked (1.8 on a 135M model in bfloat16)
+TWICE = 1.0  # more where activations are computed twice
 STATES = 4  # float32 numbers an adapter weight costs: itself, its gradient, two moments
 KEPT = 16  # numbers of the width of the model that a token leaves behind in every layer for the backward pass
 
@@ -30,11 +31,12 @@ class Load:
     audit: float
     train: float
     ask: float
+    step: float = STEP
 
     @property
     def forward(self) -> float:
         """As many tokens that are only asked."""
-        return self.audit + STEP * self.train + self.ask
+        return self.audit + self.step * self.train + self.ask
 
 
 def plan_questions(order: Order, kind: Kind) -> str:
@@ -79,7 +81,8 @@ def costs(order: Order, card: ModelCard, load: Load, held: float) -> list[str]:
         order.workers > 1
     )
     return [
-        f"time:    about {_clock(hours)} ({speed:,.0f} tokens a second {how}; a training token counts {STEP:g}){side}",
+        f"time:    about {_clock(hours)} ({speed:,.0f} tokens a second {how}; a training token counts {load.step:g})"
+        f"{side}",
         f"memory:  about {held / 2**30:.2f} GiB a process ({card.weight_bytes / 2**30:.2f} of it weights)",
         "nothing was loaded or written",
     ]
@@ -106,7 +109,7 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load, list[Order]]:
         others.append(
             f"beside:  {len(set(keys_of(other, more)))} arms on {other.model}, {len(left)} to train or ask"
         )
-    load = Load(0.0, train, ask)
+    load = Load(0.0, train, ask, step_of(order.recipe))
     first = drawn[order.seeds[0]]
     lines = [
         f"facts:   {len(facts.rows):,} audited in {folder}; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
@@ -151,7 +154,9 @@ def _expected(order: Order, kind: Kind) -> tuple[list[str], Load, list[Order]]:
     beside = kind.beside(order, facts, drawn)
     others = [other for other, _ in beside]
     counted = [_left(one, some) for one, some in ((order, every), *beside)]
-    load = Load(cost.tokens, sum(one[2] for one in counted), sum(one[3] for one in counted))
+    load = Load(
+        cost.tokens, sum(one[2] for one in counted), sum(one[3] for one in counted), step_of(order.recipe)
+    )
     first = drawn[order.seeds[0]].sets
     lines = [
         f"facts:   {len(facts.rows):,} to audit; {len(facts.train):,} to train on, {len(facts.dev)} dev, "
@@ -220,12 +225,20 @@ def _tokens(tokens: object, arms: Sequence[Arm], answered: Sequence[bool], heads
     return train, ask
 
 
+def step_of(recipe: Recipe) -> float:
+    """How many tokens that are only asked a training token counts."""
+    return STEP + TWICE * recipe.checkpointing
+
+
 def memory(card: ModelCard, recipe: Recipe, order: Order, longest: int = 64) -> float:
     """Bytes: weights, the adapter with its optimiser, and what a batch of rows of so many tokens leaves behind."""
     width = {"float32": 4}.get(card.dtype, 2)
     rows = recipe.micro or recipe.batch
     adapter = adapter_weights(order, recipe)
-    left = rows * longest * card.hidden * width * (2 if recipe.checkpointing else KEPT * card.layers)
+    kept = (
+        card.layers + KEPT if recipe.checkpointing else card.layers * KEPT
+    )  # each layer's input, and one layer's all
+    left = rows * longest * card.hidden * width * kept
     return card.weight_bytes + STATES * 4 * adapter + left + rows * 8 * card.vocabulary * 4
 
 

@@ -5,10 +5,13 @@ import re
 
 import pytest
 
-from realmodels import audit_cost, cost
+from realmodels import audit_cost, cost, study_plan
+from realmodels.card import ModelCard
 from realmodels.cli import COMMANDS
+from realmodels.recipe import Recipe
 from realmodels.study_prompts import PromptSettings
 from realmodels.study_settings import Settings
+from realmodels.study_table import Order
 from realmodels.study_unlabelled import size_of
 from theory.command import main
 
@@ -113,3 +116,35 @@ def test_sets_are_as_large_as_labels_can_allow():
     )  # of 90 facts two sets have half each
     assert size_of("unknown", Settings(rows=None), 400, 600) == 100
     assert size_of("small:random", PromptSettings(rows=64), 200, 500) == 6
+
+
+def test_memory_and_steps_by_hand(monkeypatch, tmp_path):
+    """Llama-2-7B: 32 layers of width 4,096 in bfloat16, rows of 64 tokens, a vocabulary of 32,000."""
+    gib = 2**30
+    seven = ModelCard("m", 6738415616, 32, 4096, 32000, 0, 13 * gib, 4096, "cpu", "bfloat16")
+    monkeypatch.setattr(study_plan, "adapter_weights", lambda order, recipe: 20_000_000)
+    order = Order("m", (), tmp_path, Settings(), Recipe())
+    fixed = 13 * gib + 16 * 20_000_000
+    for recipe, kept in (
+        (Recipe(batch=32, checkpointing=True), 0.75 * gib),  # 32 x 64 x 4096 x 2 bytes x (32 inputs + 16)
+        (Recipe(batch=128, checkpointing=True), 3 * gib),
+        (Recipe(batch=128, micro=32, checkpointing=True), 0.75 * gib),
+        (Recipe(batch=32), 8 * gib),  # x 16 x 32
+    ):
+        rows = recipe.micro or recipe.batch
+        assert study_plan.memory(seven, recipe, order) == fixed + kept + rows * 8 * 32000 * 4
+    assert (study_plan.step_of(Recipe()), study_plan.step_of(Recipe(checkpointing=True))) == (2, 3)
+    assert study_plan.Load(5, 7, 11, study_plan.step_of(Recipe(checkpointing=True))).forward == 5 + 21 + 11
+    assert study_plan.Load(5, 7, 11).forward == 5 + 14 + 11
+
+
+def test_activations_computed_twice_take_longer(planned, sources):
+    usual = planned("slick", "--audit", sources["--audit"], "--speed", 1000)
+    SET["checkpointing"] = "true"
+    try:
+        twice = planned("slick", "--audit", sources["--audit"], "--speed", 1000)
+    finally:
+        del SET["checkpointing"]
+    assert "a training token counts 2)" in usual
+    assert "a training token counts 3)" in twice
+    assert tokens(usual) == tokens(twice)
