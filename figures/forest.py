@@ -108,7 +108,7 @@ def _picture(
     folder: Path,
 ) -> list[Path]:
     claims = {mark.claim.id: [one for one in marks if one.claim.id == mark.claim.id] for mark in marks}
-    own = in_order(marks)
+    own = dict(sorted(in_order(marks).items(), key=lambda one: lanes[one[0]]))
     rungs = {rung: [one for one in own if own[one] == rung] for rung in dict.fromkeys(own.values())}
     most = max(map(len, rungs.values()))
     heights = [lanes_high(group[0].part.part, most) for group in claims.values()]
