@@ -48,9 +48,9 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
         return None
     table: Rows = []
     splits = [split for split in SPLITS if any(key[1] == split for key in found)]
-    figure, grid = canvas(TEXT_WIDTH, 4.3, ncols=len(splits), squeeze=False, sharey=True, sharex=True)
+    figure, grid = canvas(TEXT_WIDTH, 0.6 + 2.3 * len(splits), nrows=len(splits), squeeze=False, sharex=True)
     named: dict[str, Any] = {}
-    for axes, split in zip(grid[0], splits, strict=True):
+    for axes, split in zip(grid[:, 0], splits, strict=True):
         for k, (name, (words, family)) in enumerate(TEXTS.items()):
             if (name, split) not in found:
                 continue
@@ -67,6 +67,7 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
                 if (k + k // len(MARKERS)) % 2
                 else COLOURS[family],  # told apart in grey
                 elinewidth=0.9,
+                ecolor=(COLOURS[family], 0.45),  # marks stay to be seen where intervals cross
                 linestyle="none",
             )
             told = {"panel": SPLITS[split]}
@@ -75,9 +76,9 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
                 row(name, "claim precision", up) | told,
             ]
         axes.set_title(SPLITS[split][0].upper() + SPLITS[split][1:], fontweight="normal")
-        axes.set_xlabel("true claims a text")
-    grid[0, 0].set_ylabel("claim precision (%)")
-    beside(grid[0, -1], handles=list(named.values()), labels=list(named), title="tuned on")
+        axes.set_ylabel("claim precision (%)")
+    grid[-1, 0].set_xlabel("true claims a text")
+    figure.legend(named.values(), named, loc="outside right center", title="tuned on", title_fontsize=SMALL)
     head(figure, runs.title("D1", rows, "Precision against what is said"))
     cells = [_cell(*key) for key in found]
     counted = {"claims": cells, "texts": [cell.at(metric="true_claims") for cell in cells]}

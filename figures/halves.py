@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,10 +12,12 @@ from figures.drawing import Drawn, Rows, about, line, of_each, places, points, s
 from figures.runs import Runs, effect, mean, reach
 from figures.sheets import below, beside, handles, head, note
 from figures.style import INK, TEXT_WIDTH, canvas
+from figures.words import numbers
 from theory.claims import Cell
 from theory.claims.estimators import Contrast, difference, difference_of_differences
 from theory.claims.evidence import StudyRows
 from theory.claims.paper_a import gap
+from theory.intervals import Interval
 
 SETS = {
     "best": "best known half",
@@ -70,41 +73,49 @@ def _usual_stop(curves: Array) -> float:
 def mechanism(runs: Runs, rows: StudyRows) -> Drawn | None:
     """A4, X3: where networks look, and whose parts repair the lesser-known arm."""
     prompt = "own" if mean(rows, Cell("attention_subject", "none", arm="base", prompt="own")) else "zero"
+    untuned = Cell("attention_subject", "none", arm="base", prompt=prompt)
+    after = {on: Cell("attention_subject", on, "early", prompt=prompt) for on in ("best", "lesser")}
     looks = {
-        "untuned": Cell("attention_subject", "none", arm="base", prompt=prompt),
-        "after best\nknown rows": Cell("attention_subject", "best", "early", prompt=prompt),
-        "after lesser\nknown rows": Cell("attention_subject", "lesser", "early", prompt=prompt),
+        "after best\nknown rows": effect(rows, difference(after["best"], untuned)),
+        "after lesser\nknown rows": effect(rows, difference(after["lesser"], untuned)),
+        "best minus\nlesser": effect(rows, difference(after["best"], after["lesser"])),
     }
     lesser = Cell("accuracy", "lesser")
-    repairs = {
+    parts = {
         "lesser known\nrows": lesser,
         "with the best\narm's attention": lesser.at(arm="patch:attention:best"),
         "with the best\narm's values": lesser.at(arm="patch:values:best"),
         "best known\nrows": Cell("accuracy", "best"),
     }
-    found = [{label: mean(rows, cell) for label, cell in cells.items()} for cells in (looks, repairs)]
-    if any(one is None for part in found for one in part.values()):
+    repairs = {label: mean(rows, cell) for label, cell in parts.items()}
+    level = mean(rows, untuned)
+    if level is None or any(one is None for one in (*looks.values(), *repairs.values())):
         return None
     table: Rows = []
     figure, panels = canvas(TEXT_WIDTH, 3.1, ncols=2, gridspec_kw={"width_ratios": (3, 4)})
-    for axes, part, what in zip(panels, found, ("attention on the subject", "accuracy"), strict=True):
+    whats = ("change of attention on the subject (points)", "accuracy")
+    for axes, part, what in zip(panels, (looks, repairs), whats, strict=True):
         values, names = [one for one in part.values() if one], [" ".join(label.split()) for label in part]
         table += points(axes, range(len(values)), values, 0, "", joined=False, names=names, series=what)
         places(axes, list(part), turned=True)
         axes.set_xlim(-0.5, len(values) - 0.5)
-        axes.set_ylim(0, 105 * max(one.mean + reach(one)[1] for one in values))
-    panels[0].set_ylabel("attention on the\nsubject (%)")
+    panels[0].axhline(0, color=INK, linewidth=0.8)
+    panels[1].set_ylim(0, 105 * max(one.mean + reach(one)[1] for one in repairs.values() if one))
+    panels[0].set_ylabel("change of attention\non the subject (points)")
     panels[1].set_ylabel("accuracy on held-out\nfacts (%)")
     for axes, said, claim in zip(
         panels, ("Where networks look", "Whose parts repair the harm"), ("A4", "X3"), strict=True
     ):
         axes.set_title("\n".join(filter(None, (said, runs.answer(claim, rows)))))
-    cells = [*looks.values(), *repairs.values()]
-    told = about(
-        runs, rows, table, "left: early stop, right: end", of={"test facts": cells}, claims=["A4", "X3"]
-    )
+    cells = [untuned, *after.values(), *parts.values()]
+    before = f"left: early stop, against {numbers(_percent(level))} % untuned; right: end"
+    told = about(runs, rows, table, before, of={"test facts": cells}, claims=["A4", "X3"])
     note(figure, told)
     return figure, table
+
+
+def _percent(one: Interval) -> Interval:
+    return replace(one, mean=100 * one.mean, low=100 * one.low, high=100 * one.high)
 
 
 BEST, LESSER = Cell("accuracy", "best"), Cell("accuracy", "lesser")

@@ -126,14 +126,15 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
     scales = dict.fromkeys(at, PERCENT) | {"r2": 1.0}
     table = [row(f"coefficient: {name}", "", one, scales[name]) for name, one in at.items()]
     figure, (left, right) = canvas(TEXT_WIDTH, 4.0, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
-    mesh = _ground(left, at)
+    judged = np.isfinite(y) & np.isfinite(known) & np.isfinite(unknown)
+    mesh = _ground(left, at, PERCENT * np.stack([known[judged], unknown[judged]], axis=1))
     left.set_xlabel("fitted Known rows (% of the set)")
     left.set_ylabel("fitted Unknown rows\n(% of the set)")
     right.set_xlabel("accuracy on\nthe plane (%)")
     right.set_ylabel("accuracy on held-out\nfacts (%)")
     y, known, unknown, told = (PERCENT * x for x in (y, known, unknown, _told(coefficients, known, unknown)))
     for i, part in enumerate(SHARES):
-        here = (share[None] == part) & np.isfinite(y) & np.isfinite(known) & np.isfinite(unknown)
+        here = (share[None] == part) & judged
         drawn = np.array([[v[s, here[s]].mean() for v in (known, unknown)] for s in range(len(y))])
         spot = drawn[np.isfinite(drawn).all(axis=1)].mean(axis=0)
         colour, mark, said = COLOURS[i], MARKERS[i], f"{part:.0%}"
@@ -145,7 +146,7 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
             table.append({"series": f"mix:{part:g}", "x": int(s), "mean": y[s, k]} | place)
     ends = [float(np.nanmin(y)), float(np.nanmax(y))]
     right.plot(ends, ends, color=INK, linewidth=0.8)
-    figure.colorbar(mesh, ax=left, label="accuracy on the plane (%)", shrink=0.9)
+    figure.colorbar(mesh, ax=left, label="accuracy on the plane (%)", shrink=0.9, format="%.0f")
     head(figure, runs.title("C4", rows, "Accuracy against what is fitted"))
     told_of = about(runs, rows, table, of={"test facts": [Cell("accuracy", "mix:0.5")]}, claims=["C4"])
     said = ", ".join(
@@ -154,7 +155,8 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
     )
     below(
         figure,
-        f"a fit a seed; points for the whole set: {said}\n{told_of}\nshare of Unknown rows:",
+        f"a fit a seed; points for the whole set: {said}; shaded between the points that were seen, dotted: all rows "
+        f"fitted\n{told_of}\nshare of Unknown rows:",
         handles(right),
         ncols=5,
     )
@@ -178,15 +180,27 @@ def _told(found: dict[str, Array], known: Array, unknown: Array) -> Array:
     return np.asarray(base + first * known + second * unknown)
 
 
-def _ground(axes: Any, at: dict[str, Interval]) -> Any:
-    """The plane of the mean coefficients over all shares that add up to at most one."""
-    grid = np.linspace(0, 100, 101)
-    known, unknown = np.meshgrid(grid, grid)
-    height = PERCENT * at["base"].mean + at["known"].mean * known + at["unknown"].mean * unknown
-    height = np.where(known + unknown <= 100 + 1e-6, height, np.nan)
+def _ground(axes: Any, at: dict[str, Interval], points: Array) -> Any:
+    """The plane of the mean coefficients where points lie around: it is shaded within their hull and nowhere else."""
+    from matplotlib.patches import Polygon
+    from scipy.spatial import ConvexHull
+
+    corners = points[
+        ConvexHull(points, qhull_options="QJ").vertices
+    ]  # joggled: points on a line have one too
+    ends = _height(at, corners[:, 0], corners[:, 1])
+    first, second = np.meshgrid(np.linspace(0, 100, 101), np.linspace(0, 100, 101))
     axes.set_xlim(-3, 103)
     axes.set_ylim(-3, 103)
     axes.grid(visible=False)
-    mesh = axes.contourf(known, unknown, height, levels=12, cmap="Greys", alpha=0.6)
-    axes.plot([0, 100], [100, 0], color=INK, linewidth=0.6)
+    steps = np.linspace(ends.min() - 1e-6, ends.max() + 1e-6, 9)
+    mesh = axes.contourf(first, second, _height(at, first, second), levels=steps, cmap="Greys", alpha=0.4)
+    hull = axes.add_patch(Polygon(corners, fill=False, edgecolor=INK, linewidth=0.6, label="_hull"))
+    mesh.set_clip_path(hull)
+    axes.plot([0, 100], [100, 0], color=INK, linewidth=0.6, linestyle=":")
     return mesh
+
+
+def _height(at: dict[str, Interval], known: Array, unknown: Array) -> Array:
+    """Accuracy on the plane, all in percent."""
+    return PERCENT * at["base"].mean + at["known"].mean * known + at["unknown"].mean * unknown

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from figures.columns import Columns, write_columns
-from figures.style import INK, QUIET, SMALL, house, save
+from figures.style import DOTS, INK, QUIET, SMALL, house, save
 from figures.words import packed, shortened
 
 if TYPE_CHECKING:
@@ -77,18 +77,28 @@ def below(figure: Any, text: str, handles: Sequence[Any], ncols: int = 4) -> Non
     named: dict[str, Any] = {}
     for handle in handles:
         named.setdefault(shortened(handle.get_label(), LONG), handle)
-    longest = max((len(line) for name in named for line in name.split("\n")), default=0)
-    ncols = max(1, min(ncols, LETTERS // (longest + 7)))  # of them and their lines
-    legend = figure.legend(
-        named.values(), named, loc="outside lower center", ncols=ncols, title=_fitted(figure, text),
-        title_fontproperties={"size": SMALL},
-    )  # fmt: skip
+    legend = _widest(figure, named, min(ncols, len(named)))
+    legend.set_title(_fitted(figure, text), prop={"size": SMALL})
     legend.get_title().set_color(QUIET)
     legend.get_title().set_multialignment("center")
     for one in legend.legend_handles:  # marks as in the picture may be too small and pale to be told apart
         if isinstance(one, Line2D) and one.get_alpha() is not None:
             one.set_alpha(1.0)
             one.set_markersize(4.0)
+
+
+def _widest(figure: Any, named: Mapping[str, Any], ncols: int) -> Any:
+    """A legend in as many columns as the paper has room for, by the width that its letters have in print."""
+    before = figure.get_dpi()
+    figure.set_dpi(DOTS)
+    renderer = figure.canvas.get_renderer()
+    for columns in range(ncols, 0, -1):
+        legend = figure.legend(named.values(), named, loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_dpi(before)
+    return legend
 
 
 def handles(*panels: Any) -> list[Any]:

@@ -27,6 +27,7 @@ SHAPES = "osD^vP<"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")  # what tells bars apart in grey
 
 KINDS: ContextVar[tuple[str, ...]] = ContextVar("kinds", default=("png", "pdf", "svg"))  # that `save` writes
+TO_SET_WORDS = ("GDEF", "GPOS", "GSUB", "MATH", "kern")  # tables of a font that say how letters join and move
 _UNDATED: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 _RC: Any = {
@@ -99,11 +100,42 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     figure.draw_without_rendering()  # laid out once for all kinds, and again now that ticks are what they will be
     if engine := figure.get_layout_engine():
         engine.execute(figure)
-    figure.set_layout_engine("none")
     figure.set_dpi(before)
-    for kind in KINDS.get():
-        path = folder / f"{name}.{kind}"
-        with whole_file(path, "wb") as file:
-            figure.savefig(file, format=kind, metadata=_UNDATED[kind])
-        written.append(path)
+    with _settled(figure), _lean_fonts():
+        for kind in KINDS.get():
+            path = folder / f"{name}.{kind}"
+            with whole_file(path, "wb") as file:
+                figure.savefig(file, format=kind, metadata=_UNDATED[kind])
+            written.append(path)
     return written
+
+
+@contextmanager
+def _settled(figure: Figure) -> Iterator[None]:
+    """No engine lays it out again; while there is one, even one that does nothing, every file is drawn twice."""
+    import matplotlib
+
+    figure.set_layout_engine("none")
+    with matplotlib.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        figure.set_layout_engine(None)
+        yield
+
+
+@contextmanager
+def _lean_fonts() -> Iterator[None]:
+    """Fonts in a PDF without the tables that only set new words; to cut these down was half of a picture's time."""
+    from importlib import import_module
+
+    subset: Any = import_module("fontTools.subset")
+    whole = subset.Options
+
+    def lean(**more: Any) -> Any:
+        options = whole(**more)
+        options.drop_tables = [*options.drop_tables, *TO_SET_WORDS]
+        return options
+
+    subset.Options = lean
+    try:
+        yield
+    finally:
+        subset.Options = whole

@@ -166,7 +166,7 @@ def told(one):
         if np.isfinite(mean):
             number = panels.index(row.get("panel") or row.get("stop") or "")
             if kind == "mechanism":
-                number = ["attention on the subject", "accuracy"].index(row["series"])
+                number = ["change of attention on the subject (points)", "accuracy"].index(row["series"])
             series = TEXTS[row["series"]][0] if kind == "precision" else row["series"]
             x = words_of(kind, row["x"])
             found.append(Stroke(number, plain(series), number_in(x), mean, low, high))
@@ -253,7 +253,7 @@ def parts_drawn(figure):
         for line in axes.lines:
             if len(line.get_xdata()) == 1:
                 y = round(float(line.get_ydata()[0]), 9)
-                low, high = spans_at[colour_of(line), y]
+                low, high = spans_at.get((colour_of(line), y), (-np.inf, np.inf))  # none is drawn
                 part = names[round(y)]
                 found.append(Stroke(number, colour_of(line), part, float(line.get_xdata()[0]), low, high))
     return found
@@ -288,27 +288,28 @@ def waterfall_drawn(figure):
     """Bars by their place: heights, and intervals as far as they reach; a part hangs from the bar before it."""
     from matplotlib.container import BarContainer, ErrorbarContainer
 
-    axes = figure.axes[0]
-    bars = [one[0] for one in axes.containers if isinstance(one, BarContainer)]
-    ends = [ends_of(one.lines[2][0])[0] for one in axes.containers if isinstance(one, ErrorbarContainer)]
     found = []
-    for i, (bar, (low, high)) in enumerate(zip(bars, ends, strict=True)):
-        whole = i in (0, len(bars) - 1)
-        from_, height = bar.get_y(), bar.get_height()
-        shift = from_ + height if whole else from_
-        top = round(from_ + (0 if whole else height), 6)
-        found.append(Stroke(0, NAMES[i], top, height, height + low - shift, height + high - shift))
+    for panel, axes in enumerate(figure.axes):
+        bars = [one[0] for one in axes.containers if isinstance(one, BarContainer)]
+        ends = [ends_of(one.lines[2][0])[0] for one in axes.containers if isinstance(one, ErrorbarContainer)]
+        for i, (bar, (low, high)) in enumerate(zip(bars, ends, strict=True)):
+            whole = i in (0, len(bars) - 1)
+            from_, height = bar.get_y(), bar.get_height()
+            shift = from_ + height if whole else from_
+            top = round(from_ + (0 if whole else height), 6)
+            found.append(Stroke(panel, NAMES[i], top, height, height + low - shift, height + high - shift))
     return found
 
 
 def waterfall_told(rows):
-    found, top = [], 0.0
-    for i, row in enumerate(rows):
-        mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
-        found.append(
-            Stroke(0, row["series"], round(top if 0 < i < len(rows) - 1 else 0.0, 6), mean, low, high)
-        )
-        top += mean if i == 0 else -mean
+    found = []
+    for panel, (_, own) in enumerate(groupby(rows, key=lambda row: row["sets"])):
+        top, own = 0.0, list(own)
+        for i, row in enumerate(own):
+            mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+            at = round(top if 0 < i < len(own) - 1 else 0.0, 6)
+            found.append(Stroke(panel, row["series"], at, mean, low, high))
+            top += mean if i == 0 else -mean
     return found
 
 
@@ -332,5 +333,5 @@ def same(one, other):
         numbers.append((one.x, other.x))
     elif one.x != other.x:
         return False
-    near = all(abs(a - b) <= 1e-5 * (1 + abs(b)) for a, b in numbers)
+    near = all(a == b or abs(a - b) <= 1e-5 * (1 + abs(b)) for a, b in numbers)
     return one.panel == other.panel and one.series == other.series and near

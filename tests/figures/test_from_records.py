@@ -86,11 +86,12 @@ def trajectories(lines, row):
 
 
 def mechanism(lines, row):
-    looks = {"untuned": ("none", "base", 0), "after best known rows": ("best", "all", EARLY),
-             "after lesser known rows": ("lesser", "all", EARLY)}  # fmt: skip
-    if row["series"] == "attention on the subject":
-        on, arm, step = looks[row["x"]]
-        return seeds_of(lines, "salience", "attention_subject", on, arm=arm, step=step)
+    look = {on: seeds_of(lines, "salience", "attention_subject", on, step=EARLY) for on in ("best", "lesser")}
+    before = seeds_of(lines, "salience", "attention_subject", "none", arm="base", step=0)
+    looks = {"after best known rows": look["best"] - before, "best minus lesser": look["best"] - look["lesser"],
+             "after lesser known rows": look["lesser"] - before}  # fmt: skip
+    if row["series"] == "change of attention on the subject (points)":
+        return looks[row["x"]]
     repairs = {"lesser known rows": ("lesser", "all"), "best known rows": ("best", "all"),
                "with the best arm's attention": ("lesser", "patch:attention:best"),
                "with the best arm's values": ("lesser", "patch:values:best")}  # fmt: skip
@@ -178,13 +179,10 @@ NEITHER = (
 
 
 def waterfall(lines, row):
-    loose = [
-        gap(lines, "validity", "known:by-relation", "unknown:by-relation", stratum=one) for one in NEITHER
-    ]
-    steps = {"raw": loose[0], "rest": loose[3]}
-    steps |= {
-        name: loose[i] - loose[i + 1] for i, name in enumerate(("copying", "answer support", "guessing"))
-    }
+    high, low = row["sets"].split(" minus ")
+    gaps = [gap(lines, "validity", high, low, stratum=one) for one in NEITHER]
+    steps = {"raw": gaps[0], "rest": gaps[3]}
+    steps |= {name: gaps[i] - gaps[i + 1] for i, name in enumerate(("copying", "answer support", "guessing"))}
     return steps[row["series"]]
 
 
