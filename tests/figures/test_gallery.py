@@ -1,5 +1,6 @@
 """The pictures on the front page are those that the code draws from the numbers beside them."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,80 @@ def test_pictures_stand_on_white_and_have_their_numbers_beside_them(path):
     assert shade[0].min() > 0.5
     assert np.quantile(shade, 0.5) > 0.95
     assert any(GALLERY.glob(f"{path.stem}*.csv"))
+
+
+TINY, SMALL = ("synthetic/results", "synthetic/R2-2layer"), ("realmodels/results", "realmodels/R3-smollm2")
+GENTLE = "synthetic/results/gentle", "synthetic/R2-2layer-gentle"
+ALL_CONTROLS = "gap at the end without copying, unequal answer support and guessing together"
+KNOWN, LOOSE = "known minus unknown", "known:by-relation minus unknown:by-relation"
+LOOK = "change of attention on the subject (points)"
+KEPT = [
+    *[(place, "waterfall", {"series": "raw", "sets": KNOWN}, "V1", "gap at the end, all test facts")
+      for place in (TINY, SMALL)],
+    *[(place, "waterfall", {"series": "rest", "sets": KNOWN}, "V3", ALL_CONTROLS) for place in (TINY, SMALL)],
+    (TINY, "waterfall", {"series": "raw", "sets": LOOSE}, "V2", "gap at the end, sets matched in relation alone"),
+    (TINY, "mechanism", {"series": LOOK, "x": "after lesser known rows"}, "A4",
+     "subject attention after lesser-known rows minus untuned"),
+    (TINY, "mechanism", {"series": LOOK, "x": "after best known rows"}, "A4",
+     "subject attention after best-known rows minus untuned"),
+    (TINY, "plane", {"series": "coefficient: known"}, "C4", "points per unit of fitted Known share"),
+    (TINY, "plane", {"series": "coefficient: unknown"}, "C4", "points per unit of fitted Unknown share"),
+    *[(place, "prompts", {"series": "end", "x": "zero"}, "B1", "gap at the end") for place in (TINY, GENTLE, SMALL)],
+    *[(place, "similarity-prompts", {"series": "end", "x": "4", "panel": "gap"}, "B2",
+       "gap in the nearest quarter of similarity") for place in (TINY, GENTLE)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "where", "claim", "part"), KEPT, ids=lambda one: one if isinstance(one, str) else None
+)
+def test_a_kept_picture_has_the_numbers_of_the_kept_verdict(place, kind, where, claim, part):
+    """Both come from the same records, which are not kept: mean and both ends of the interval."""
+    folder, lab = place
+    (one,) = (row for row in rows_of(GALLERY / f"{kind}-{lab.replace('/', '-')}.csv")
+              if all(row[key] == value for key, value in where.items()))  # fmt: skip
+    (told,) = (row for row in rows_of(ROOT / folder / "scoreboard.csv")
+               if (row["lab"], row["claim"], row["part"]) == (lab, claim, part))  # fmt: skip
+    for mine, kept in (("mean", "effect"), ("low", "low"), ("high", "high")):
+        assert float(one[mine]) == pytest.approx(float(told[kept]), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("lab", [TINY, GENTLE], ids=lambda one: one[1])
+def test_kept_accuracies_by_prompt_and_share_are_the_means_of_the_kept_cells(lab):
+    """Every mean of the pictures whose cell is kept a seed."""
+    folder, name = lab
+    cells = {}
+    for row in rows_of(ROOT / folder / "cells.csv"):
+        if (
+            row["lab"] == name
+            and row["metric"] == "accuracy"
+            and (row["split"], row["stratum"]) == ("test", "all")
+        ):
+            key = tuple(row[one] for one in ("study", "trained_on", "arm", "stop", "prompt"))
+            cells.setdefault(key, {})[row["seed"]] = float(row["value"])
+    seen = 0
+    arms = {"known rows": ("known", "all"), "unknown rows": ("unknown", "all"), "untuned": ("none", "base")}
+    for row in rows_of(GALLERY / f"prompts-{name.replace('/', '-')}.csv"):
+        if row["panel"] == "accuracy":
+            found = cells.get(("prompts", *arms[row["series"]], "end", row["x"]))
+            seen += _agrees(row, found)
+    shares = GALLERY / f"shares-{name.replace('/', '-')}.csv"
+    for row in rows_of(shares) if shares.is_file() else ():
+        kind = "mix" if row["series"] == "all rows" else "known-only"
+        found = cells.get(("slick", f"{kind}:{float(row['x']) / 100:g}", "all", row["stop"], "zero"))
+        seen += _agrees(row, found)
+    assert seen >= 10
+
+
+def _agrees(row, values):
+    """Whether there is a cell, which then has the mean that is drawn."""
+    if values is None:
+        return False
+    assert float(row["mean"]) == pytest.approx(100 * np.mean(list(values.values())), abs=1e-3), row
+    assert int(row["n"]) == len(values)
+    return True
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

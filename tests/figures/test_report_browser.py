@@ -457,6 +457,8 @@ def test_it_prints_everything_and_no_controls(tab):
             False
         ] * 3
         assert base64.b64decode(tab("Page.printToPDF")["data"])[:5] == b"%PDF-"
+        styles = "[...document.querySelectorAll('table.parts')].map(one => getComputedStyle(one).breakInside)"
+        assert set(tab.run(styles)) == {"avoid"}  # no head of a table stands alone at the end of a page
         sheet = 96 * (11 - 0.8)  # pixels of a page of letter paper within its margins
         assert 0.8 * sheet < tab.run(TALL) <= sheet  # a taller one would be cut
         assert tab.run("[...document.querySelectorAll('details')].every(one => one.open)")
