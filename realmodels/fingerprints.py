@@ -37,9 +37,10 @@ def check_weights_of(adapter: Place, base: Place) -> None:
     known = said.get("model_fingerprint")
     if not isinstance(known, str) or not base.files() or known in (now := fingerprints(base.name)):
         return
+    model = f" ({said['model']})" if said.get("model") else ""
     raise RealmodelsError(
         f"{adapter.name}: was trained on other weights than those of {base.name} (train.json says model_fingerprint "
-        f"{known}, these are {now[0]}); give the --model that it was trained on ({said.get('model')}), or, if it is "
+        f"{known}, these are {now[0]}); give the --model that it was trained on{model}, or, if it is "
         "the same one kept in other files, take model_fingerprint out of train.json"
     )
 
