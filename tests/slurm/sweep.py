@@ -114,3 +114,27 @@ def test_a_job_that_raises_names_its_log(tmp_path):
     ) as caught:
         spread(int, ["one", "two"], Executor("slurm", tmp_path / "logs", {"timeout_min": 10}))
     assert "invalid literal" in str(caught.value)
+
+
+def test_a_study_finds_by_jobs_what_it_finds_here(arms, capfd):
+    """Its audit is a job of its own, before those of its arms."""
+    found = {}
+    for place, more in (("study-there", [*SLURM, "--workers", 2]), ("study-here", [])):
+        out = arms / place / "run"
+        words = ["salience", "--model", arms / "model", "--data", arms / "model/questions.jsonl", "-o", out]
+        settings = [
+            "style=sentence",
+            "rows=8",
+            "test=20",
+            "dev=8",
+            "ood=8",
+            "epochs=2",
+            "looks=2",
+            "longest=4",
+        ]
+        settings += ["prompts=1", "audit_shots=1", "train_share=0.3", "dev_share=0.4"]
+        assert run("study", *words, "--seeds", 10, "--dtype", "float32", *more, "--set", *settings) == 0
+        found[place] = (out / "records.jsonl").read_bytes()
+    said = capfd.readouterr().err
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("submitted")] == ["1", "2"]
+    assert found["study-there"] == found["study-here"]
