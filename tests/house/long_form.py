@@ -14,6 +14,7 @@ FEW = ("few:1", "few:4", "few:8", "few-wrong:4", "few-unrelated:4", "few-taught:
 PROMPTS = ("own", *FEW, "cot", "few-cot:2")
 TUNINGS = {"default": RESULTS, "gentle": RESULTS / "gentle"}
 LABELS = ("16", "64", "256", "1024")
+NUMBERS = ("lab", "run", "known", "unknown", "untuned", "mean", "low", "high", "seeds")
 SIGNALS = ("statement", "token", "question", "consistency", "verification", "probe")
 
 
@@ -21,7 +22,7 @@ def _rows(name: str, folder: Path = RESULTS) -> dict[tuple[str, ...], dict[str, 
     """By what is not a number, laboratory and run left out."""
     with open(folder / f"{name}.csv", encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
-    names = [one for one in found[0] if one not in ("lab", "run", "mean", "low", "high", "seeds")]
+    names = [one for one in found[0] if one not in NUMBERS]
     return {tuple(row[one] for one in names): row for row in found}
 
 
@@ -34,8 +35,8 @@ def _said(row: dict[str, str] | None, scale: float = 100.0, places: int = 1) -> 
     return f"{mean} [{', '.join(limits)}]" if limits else mean
 
 
-def _mean(row: dict[str, str] | None, scale: float = 100.0, places: int = 1) -> str:
-    return "" if row is None else f"{scale * float(row['mean']):z.{places}f}"
+def _mean(row: dict[str, str] | None, scale: float = 100.0, places: int = 1, of: str = "mean") -> str:
+    return "" if row is None else f"{scale * float(row[of]):z.{places}f}"
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -68,11 +69,11 @@ def contrasts() -> str:
             (
                 one,
                 other,
-                _said(now[*key, "test", "claim_precision"]),
-                _said(first[*key, "test", "claim_precision"]),
-                _said(third[*key, "test", "claim_precision"]),
-                _said(now[*key, "test", "claim_recall"]),
-                _said(now[*key, "test", "claims"], 1.0, 2),
+                _said(now.get((*key, "test", "claim_precision"))),
+                _said(first.get((*key, "test", "claim_precision"))),
+                _said(third.get((*key, "test", "claim_precision"))),
+                _said(now.get((*key, "test", "claim_recall"))),
+                _said(now.get((*key, "test", "claims")), 1.0, 2),
             )
             for one, other, key in pairs
         ),
@@ -130,10 +131,8 @@ def signals() -> str:
     def cells(name: str, signal: str) -> list[str]:
         return [
             name,
-            _said(now["test", signal, "belief_auroc"], 1.0, 3),
-            _said(first["test", signal, "belief_auroc"], 1.0, 3),
-            _said(third["test", signal, "belief_auroc"], 1.0, 3),
-            _said(now["ood-type", signal, "belief_auroc"], 1.0, 3),
+            *(_said(run.get(("test", signal, "belief_auroc")), 1.0, 3) for run in (now, first, third)),
+            *(_said(run.get(("ood-type", signal, "belief_auroc")), 1.0, 3) for run in (now, third)),
             _said(now.get(("test", signal, "belief_calibration_error"))),
             _said(now.get(("ood-type", signal, "belief_calibration_error"))),
         ]
@@ -145,6 +144,7 @@ def signals() -> str:
             "AUROC, first run",
             "AUROC, third run",
             "AUROC, other type",
+            "the same, third run",
             "calibration error (points)",
             "the same, other type",
         ),
@@ -227,4 +227,46 @@ def _edges(found: dict[tuple[str, ...], dict[str, str]], prompt: str) -> list[st
     ]
 
 
-TABLES = {f"synthetic/results/{make.__name__}": make for make in (contrasts, sets, signals, free, edges)}
+ASKED = (  # kinds of facts in the columns of `gaps`
+    ("test", "all"),
+    ("ood-relation", "all"),
+    ("ood-type", "all"),
+    ("graded", "similarity=4"),
+    ("graded", "similarity=1"),
+)
+
+
+def gaps() -> str:
+    """By prompt, at the early stop on every kind of facts, at the end on those of relations trained on."""
+    found = _rows("gaps")
+
+    def points(stop: str, where: tuple[str, str], prompt: str) -> str:
+        row = found.get((stop, *where, prompt))
+        return f"{_said(row)} of {_mean(row, of='known')}" if row else ""
+
+    return _table(
+        (
+            "prompt",
+            "untuned",
+            "test facts",
+            "other relations",
+            "another type",
+            "nearest quarter",
+            "farthest quarter",
+            "test facts, end",
+        ),
+        (
+            (
+                f"`{prompt}`",
+                _mean(found["early", *ASKED[0], prompt], of="untuned"),
+                *(points("early", where, prompt) for where in ASKED),
+                points("end", ASKED[0], prompt),
+            )
+            for prompt in ("zero", *PROMPTS)
+        ),
+    )
+
+
+TABLES = {
+    f"synthetic/results/{make.__name__}": make for make in (contrasts, sets, signals, free, edges, gaps)
+}

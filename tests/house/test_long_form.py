@@ -83,8 +83,10 @@ def test_what_is_said_of_the_probe_is_its_grid_and_its_ridge():
     mean, low, high = (f"{float(now[end]):,.0f}" for end in ("mean", "low", "high"))
     assert f"it needs {mean} [{low}, {high}] of them" in text
     assert f"({float(first['mean']):,.0f} in the first run)" in text
-    *_, last = (size for size in LABELS if size < float(now["low"]))
-    assert f"the grid steps from {last:,} to all" in text
+    last = max(map(int, long_form.LABELS))
+    assert f"the grid of these runs steps from {last:,} to all" in text
+    more = [size for size in LABELS if size > last]
+    assert f"(later code has {more[0]:,} too, and five other penalties; not run yet)" in text
     assert f"(the one ({RIDGE:.0f}," in text.replace("other than the one", "(the one")
 
 
