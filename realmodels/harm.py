@@ -159,7 +159,8 @@ def render(made: Sequence[Forecast], line: Line | None) -> str:
     else:
         head = (
             f"PREDICTION, not a measurement: effect = {line.intercept:.4g} + {line.slope:.4g} x margin, least squares "
-            f"over {line.n} measured training sets, those of one name as their mean (slope {line.slope_low:.4g} to {line.slope_high:.4g}, spread "
+            f"over {line.n} measured training sets, those of one name as their mean "
+            f"(slope {line.slope_low:.4g} to {line.slope_high:.4g}, spread "
             f"around the line {line.spread:.4g}). The interval is where one more measured set falls "
             f"{line.level:.0%} of the time."
         )

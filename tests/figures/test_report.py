@@ -235,7 +235,9 @@ def test_a_cell_says_where_there_is_no_room_for_an_effect(runs, read):
 
 
 def test_the_page_says_what_its_intervals_go_over(runs, text, folder, checks):
-    assert "95% interval over seeds; inconclusive is what stays open after Holm's correction" in unescape(text)
+    assert "95% interval over seeds; inconclusive is what stays open after Holm's correction" in unescape(
+        text
+    )
     one = replace(t_interval(np.array([1.0, 2.0, 3.0])), method=CROSSED)
     told = page(judged_by(runs, interval=one), sources([folder]), [], checks)
     assert "95% interval over seeds crossed with items; inconclusive is" in told

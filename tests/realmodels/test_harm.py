@@ -95,7 +95,7 @@ def test_sets_of_one_name_are_one_point(tmp_path):
         (once.slope, once.slope_low, once.slope_high)
     )
     path.write_text("set,margin,effect\n" + "".join(f"{n},{x},{y}\n" for n, x, y in lines if n < "c"))
-    with pytest.raises(RealmodelsError, match="2 measured sets .those of one name are one.; a line"):
+    with pytest.raises(RealmodelsError, match=r"2 measured sets \(those of one name are one\); a line"):
         read_calibration(path)
 
 
