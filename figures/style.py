@@ -97,8 +97,8 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     written = []
     before = figure.get_dpi()
     figure.set_dpi(DOTS)  # letters are as wide as they will be: at other resolutions they differ
-    figure.draw_without_rendering()  # laid out once for all kinds, and again now that ticks are what they will be
-    if engine := figure.get_layout_engine():
+    if engine := figure.get_layout_engine():  # once for all kinds, and again when ticks are what they will be
+        engine.execute(figure)
         engine.execute(figure)
     figure.set_dpi(before)
     with _settled(figure), _lean_fonts():
@@ -123,19 +123,21 @@ def _settled(figure: Figure) -> Iterator[None]:
 
 @contextmanager
 def _lean_fonts() -> Iterator[None]:
-    """Fonts in a PDF without the tables that only set new words; to cut these down was half of a picture's time."""
+    """Fonts in a PDF without the tables that only set new words: to read and cut these was most of a font's time."""
     from importlib import import_module
 
     subset: Any = import_module("fontTools.subset")
-    whole = subset.Options
+    whole = subset.load_font
 
-    def lean(**more: Any) -> Any:
-        options = whole(**more)
-        options.drop_tables = [*options.drop_tables, *TO_SET_WORDS]
-        return options
+    def lean(*font: Any, **more: Any) -> Any:
+        loaded = whole(*font, **more)
+        for table in TO_SET_WORDS:
+            if table in loaded:
+                del loaded[table]
+        return loaded
 
-    subset.Options = lean
+    subset.load_font = lean
     try:
         yield
     finally:
-        subset.Options = whole
+        subset.load_font = whole

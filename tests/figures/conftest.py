@@ -81,11 +81,13 @@ def labels(stratum):
             for one in product(*(values.split("|") for _, _, values in pairs))]  # fmt: skip
 
 
-def all_records(lab=LAB, run="r1", seeds=SEEDS):
+def all_records(lab=LAB, run="r1", seeds=SEEDS, steps=None):
+    """Rows of every cell; `steps` (what is left of a value at each, by study) instead of the usual few."""
     for study, cell in all_cells():
+        looks = (steps or {}).get(study, STEPS)
         arm = cell.arm_in("all")
         untuned = arm.partition("@")[0] == "base"
-        for stratum, seed, (step, left) in product(labels(cell.stratum), seeds, STEPS.items()):
+        for stratum, seed, (step, left) in product(labels(cell.stratum), seeds, looks.items()):
             if untuned and step > 1:
                 continue
             level = 0.2 + 0.6 * chance(cell.trained_on, arm, cell.metric, cell.prompt, cell.split, stratum)

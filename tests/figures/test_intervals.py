@@ -41,18 +41,18 @@ def single(one):
     )
 
 
-def with_items():
-    """The usual records of three seeds, some with every test fact's own result, by fact and by seed."""
+def with_items(count=ITEMS):
+    """The usual records of three seeds, some with each of so many test facts' own result, by fact and by seed."""
     for one in all_records(LAB, "r1", SEEDS):
         if not single(one):
             if one.study in CELLS:
                 yield one
             continue
         key = (one.study, one.trained_on, one.prompt, one.step, one.stratum)
-        right = [chance(*key, i) + 0.3 * chance(*key, i, one.seed) < 1.3 * one.value for i in range(ITEMS)]
+        right = [chance(*key, i) + 0.3 * chance(*key, i, one.seed) < 1.3 * one.value for i in range(count)]
         if one.trained_on == "category:Unknown" and one.stratum == "category=Unknown":
-            right = [False] * ITEMS
-        yield replace(one, value=sum(right) / ITEMS, n=ITEMS)
+            right = [False] * count
+        yield replace(one, value=sum(right) / count, n=count)
         for i, value in enumerate(right):
             yield replace(one, value=float(value), n=1, item=f"{one.stratum}-{i}")
 
