@@ -11,7 +11,7 @@ import csv
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,15 @@ class Line:
     lowest: float
     highest: float
     level: float
+    alone: float = (
+        0.0  # variance that one measured set has beyond that of the points, which may be means of several
+    )
 
     def predict(self, margin: float) -> tuple[float, float, float]:
         """(effect, low, high) of one more measured set of this mean margin."""
         middle = self.intercept + self.slope * margin
-        wide = math.sqrt(1 + 1 / self.n + (margin - self.centre) ** 2 / self.scatter)
-        half = float(stdtrit(self.n - 2, (1 + self.level) / 2)) * self.spread * wide
+        wide = self.spread**2 * (1 + 1 / self.n + (margin - self.centre) ** 2 / self.scatter) + self.alone
+        half = float(stdtrit(self.n - 2, (1 + self.level) / 2)) * math.sqrt(wide)
         return middle, middle - half, middle + half
 
     def covers(self, margin: float) -> bool:
@@ -101,17 +104,27 @@ def read_calibration(path: str | Path, level: float = 0.95) -> Line:
     points: dict[object, list[tuple[float, float]]] = {}
     for line, row in read_table(path):
         name = row.get("set")
-        own = str(name) if name not in (None, "") else line
+        own = line if name in (None, "") else (str(name), str(row.get("rows", "")))
         points.setdefault(own, []).append(
             (_number(path, line, row, "margin"), _number(path, line, row, "effect"))
         )
-    margins, effects = (
-        zip(*(np.mean(some, axis=0) for some in points.values()), strict=True) if points else ((), ())
-    )
+    groups = [np.array(some) for some in points.values()]
+    means = [some.mean(axis=0) for some in groups]
     try:
-        return fit(margins, effects, level)
+        found = fit([x for x, _ in means], [y for _, y in means], level)
     except RealmodelsError as problem:
         raise RealmodelsError(f"{path}: {problem}") from None
+    return replace(found, alone=_alone(groups, found.slope))
+
+
+def _alone(groups: Sequence[Array], slope: float) -> float:
+    """What the variance of a single set around the line is above that of its name's mean."""
+    spare = sum(len(some) - 1 for some in groups)
+    if not spare:
+        return 0.0
+    off = [np.array([-slope, 1.0]) @ (some - some.mean(axis=0)).T for some in groups]
+    within = sum(float((part**2).sum()) for part in off) / spare
+    return within * (1 - float(np.mean([1 / len(some) for some in groups])))
 
 
 def subsets(found: Found) -> dict[str, NDArray[np.int64]]:

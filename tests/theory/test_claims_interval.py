@@ -54,6 +54,11 @@ def test_a_claim_that_nothing_is_lost_is_not_shown_by_seeds_that_only_agree(spre
     deciding = [part for part in board.verdicts[0].parts if part.part.role == "decides"]
     assert deciding
     assert {part.outcome for part in deciding if part.part.direction == "not below"} == {outcome}
+    published = [part for part in deciding if part.part.published]
+    assert published
+    if not spread:  # and meets no number of the paper's
+        assert {part.overlaps for part in published} == {None}
+        assert {part.bootstrap.low for part in deciding} == {-math.inf}
 
 
 @pytest.mark.parametrize(
