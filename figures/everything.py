@@ -85,11 +85,18 @@ def draw(paths: Sequence[Path], output: Path, alone: bool = False, workers: int 
 def of_runs(runs: Runs, output: Path, workers: int = 1) -> Iterator[Path]:
     """The scoreboard, every finding, and the rule of every claim that none of those shows."""
     shown: set[str] = set()
+    marked = False
     claims = dict.fromkeys(verdict.claim.id for verdict in runs.board.verdicts)
     pictures = (forest, *findings.PICTURES.values())
     for path in _done([partial(picture, runs, output) for picture in pictures], workers):
         shown.update(claims_of(path.stem))
+        marked = marked or path.stem.startswith("forest-")
         yield path
+    if not marked:
+        print(
+            "no forest: no effect has an interval; it takes two seeds or the records of items",
+            file=sys.stderr,
+        )
     yield from _done(
         [partial(claim_parts, runs, claim, output) for claim in claims if claim not in shown], workers
     )

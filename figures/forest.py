@@ -66,6 +66,13 @@ def stored(paths: Sequence[Path], folder: Path) -> list[Path]:
     """Scoreboards that were kept as CSV, side by side."""
     from theory.claims.stored import read_scoreboard
 
+    if not paths:
+        raise FiguresError("forest: no scoreboard; expected one or more files scoreboard.csv")
+    for path in paths:
+        if path.is_dir():
+            raise FiguresError(
+                f"{path}: is a folder; give a kept scoreboard, such as {path / 'scoreboard.csv'}"
+            )
     written = drawn(read_scoreboard(*paths), folder, BEHIND)
     if not written:
         raise FiguresError(f"{paths[0]}: no effect in it has an interval; nothing can be drawn")

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from figures import report_claims, report_theorems
+from figures.errors import FiguresError
 from figures.everything import sort
 from figures.html import Markup, filled, joined, table, tag
 from figures.panel import constants, predict
@@ -30,6 +31,10 @@ def write_report(
     paths: Sequence[Path], output: Path, checks: Path | None = None, instances: int = 200
 ) -> Path:
     """The page of these runs; theorems are checked on `instances` each, unless `checks` holds results."""
+    if output.is_dir():
+        raise FiguresError(
+            f"--output {output}: is a folder; expected the page to write, such as {output / 'report.html'}"
+        )
     found = report_theorems.read_checks(checks) if checks else report_theorems.check(instances)
     named = sort(paths)
     runs = read_runs(named.records)
