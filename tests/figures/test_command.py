@@ -46,7 +46,8 @@ def test_one_seed_has_pictures_and_is_told_why_no_forest(tmp_path, capfd):
                 {
                     "lab": "synthetic/R2-2layer", "study": "slick", "run": run.name, "seed": 200,
                     "arm": "all", "step": step,
-                    "trained_on": f"mix:{share}", "prompt": "zero", "split": split, "stratum": "all", "metric": "accuracy",
+                    "trained_on": f"mix:{share}", "prompt": "zero", "split": split, "stratum": "all",
+                    "metric": "accuracy",
                     "value": 0.5 - 0.3 * float(share), "n": 40,
                 }
             )  # fmt: skip
