@@ -12,7 +12,7 @@ from figures.theorems import PICTURES
 from tests.figures.conftest import Drawn
 from tests.figures.letters import in_the_way, smallest, words
 from tests.figures.strokes import as_kept, differences, drawn, told
-from tests.house import ladder
+from tests.house import gallery, ladder
 
 ROOT = Path(__file__).resolve().parents[2]
 GALLERY = ROOT / "figures" / "gallery"
@@ -102,6 +102,29 @@ def test_pictures_stand_on_white_and_have_their_numbers_beside_them(path):
     assert shade[0].min() > 0.5
     assert np.quantile(shade, 0.5) > 0.95
     assert any(GALLERY.glob(f"{path.stem}*.csv"))
+
+
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.png")), ids=lambda path: path.stem)
+def test_pictures_are_kept_in_few_colours(path):
+    from PIL.Image import open as opened
+
+    with opened(path) as picture:
+        assert picture.mode == "P", "python -m tests.house.gallery makes it small"
+
+
+def test_few_colours_look_like_many(tmp_path):
+    from PIL import Image
+
+    shades = np.linspace(0, 255, 300)
+    pixels = np.stack(
+        [np.tile(shades, (300, 1)), np.tile(shades[:, None], (1, 300)), np.full((300, 300), 90)], axis=-1
+    )
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    found = gallery.small(picture)
+    assert found.mode == "P"
+    assert len(found.getcolors()) <= gallery.COLOURS
+    off = np.abs(np.asarray(found.convert("RGB")).astype(int) - pixels.astype(np.uint8).astype(int))
+    assert off.mean() < 6  # all 65,000 colours; pictures have a few hundred
 
 
 TINY, SMALL = ("synthetic/results", "synthetic/R2-2layer"), ("realmodels/results", "realmodels/R3-smollm2")
