@@ -32,6 +32,8 @@ pytestmark = pytest.mark.skipif(
 )
 SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 LABS = ("synthetic/R2-2layer", "synthetic/R2-4layer")
+CUT_CAPTIONS = """[...document.querySelectorAll('.scroll caption')].filter(one =>
+    one.getBoundingClientRect().right > one.closest('.scroll').getBoundingClientRect().right).length"""
 
 
 class Browser:
@@ -364,6 +366,7 @@ def test_light_dark_and_narrow_look_different_and_nothing_hangs_over(tab, tmp_pa
         assert pixels.std() > 0.02  # not blank
         brightness[name] = pixels.mean()
         assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.run(CUT_CAPTIONS) == 0, name
     assert brightness["dark"] < 0.3 < 0.8 < brightness["light"]
     for width in (640, 320):  # a window of 1280 at 200% and at 400%
         tab.size(width, 450)
