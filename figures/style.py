@@ -27,7 +27,6 @@ SHAPES = "osD^vP<"
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")  # what tells bars apart in grey
 
 KINDS: ContextVar[tuple[str, ...]] = ContextVar("kinds", default=("png", "pdf", "svg"))  # that `save` writes
-TO_SET_WORDS = ("GDEF", "GPOS", "GSUB", "MATH", "kern")  # tables of a font that say how letters join and move
 _UNDATED: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 _RC: Any = {
@@ -101,7 +100,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         engine.execute(figure)
         engine.execute(figure)
     figure.set_dpi(before)
-    with _settled(figure), _lean_fonts():
+    with _settled(figure):
         for kind in KINDS.get():
             path = folder / f"{name}.{kind}"
             with whole_file(path, "wb") as file:
@@ -119,25 +118,3 @@ def _settled(figure: Figure) -> Iterator[None]:
     with matplotlib.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
         figure.set_layout_engine(None)
         yield
-
-
-@contextmanager
-def _lean_fonts() -> Iterator[None]:
-    """Fonts in a PDF without the tables that only set new words: to read and cut these was most of a font's time."""
-    from importlib import import_module
-
-    subset: Any = import_module("fontTools.subset")
-    whole = subset.load_font
-
-    def lean(*font: Any, **more: Any) -> Any:
-        loaded = whole(*font, **more)
-        for table in TO_SET_WORDS:
-            if table in loaded:
-                del loaded[table]
-        return loaded
-
-    subset.load_font = lean
-    try:
-        yield
-    finally:
-        subset.load_font = whole
