@@ -10,7 +10,7 @@ from typing import Any
 from figures.columns import Columns
 from figures.drawing import items_behind
 from figures.errors import FiguresError
-from figures.forest_marks import RUNGS, Mark, in_order, marks_of, rung_of, why_empty
+from figures.forest_marks import HEADLINES, RUNGS, Mark, in_order, marks_of, rung_of, why_empty
 from figures.forest_rows import (
     CROSSED,
     DOT,
@@ -38,6 +38,7 @@ LANE, LINE, AXIS, ENTRY = (
     0.32,
     0.2,
 )  # inches of a row's lanes, words and axis, and of the legend's lines
+FIRST = "the first part of its rule"
 BEHIND = "how many items stand behind a seed's number is not kept in scoreboards"
 COLUMNS = (
     *(
@@ -132,12 +133,11 @@ def _picture(
             empty = [why_empty(board, group[0].claim, rung) for rung in rungs]
             headings = [] if i else [RUNGS.get(rung, rung) for rung in rungs]
             draw_row(line, group, list(rungs.values()), lanes, empty, headings)
-        seen = over(mark.drawn for mark in marks if mark.drawn is not None)
+        spans = [mark.drawn for mark in marks if mark.drawn is not None]
+        seen = f", with its 95% interval {over(spans)}" if spans else ""
         papers = ", ".join(dict.fromkeys(mark.claim.paper.short for mark in marks))
         told = " to ".join(dict.fromkeys((marks[0].claim.id, marks[-1].claim.id)))
-        head(
-            figure, f"Claims and verdicts, {told} ({papers}): an effect of each, with its 95% interval {seen}"
-        )
+        head(figure, f"Claims and verdicts, {told} ({papers}): an effect of each{seen}")
         below(figure, _told(board, marks, bare, items), entries, ncols)
         name = f"forest-{sheet}"
         return kept(figure, {name: _columns(board, marks, bare)}, folder, name)
@@ -155,7 +155,7 @@ def _items(runs: Runs) -> str:
 
 def _told(board: Scoreboard, marks: Sequence[Mark], bare: Sequence[Claim], items: str) -> str:
     told = [
-        "of each claim the first part of its rule is drawn; marks tell the verdict on all parts",
+        f"drawn of each claim: {_which(marks)}; marks tell the verdict on all parts",
         f"inconclusive: left open {HOLM},\nor without room for a gap, "
         "even if an interval lies on one side;\nlanes stand in the order below; arrows: the interval goes on",
         "; ".join(filter(None, (seeds_said(mark.part.seeds for mark in marks), items))),
@@ -171,6 +171,12 @@ def _told(board: Scoreboard, marks: Sequence[Mark], bare: Sequence[Claim], items
     ):
         told += [f"{said} {', '.join(names)}"] if names else []
     return "\n".join(told)
+
+
+def _which(marks: Sequence[Mark]) -> str:
+    """Which part of the rule these are."""
+    own = [one for one in dict.fromkeys(mark.claim.id for mark in marks) if one in HEADLINES]
+    return f"{FIRST} ({' and '.join(own)}: what its title says)" if own else FIRST
 
 
 def _legend(marks: Sequence[Mark], own: Sequence[str], lanes: Mapping[str, int]) -> list[Any]:

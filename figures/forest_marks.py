@@ -20,9 +20,16 @@ RUNGS = {
 }
 
 
+HEADLINES = {  # claims whose first part is only the premise of what the title says: that there is a gap, or a benefit
+    "B1": "gap at the end minus gap at the early stop",
+    "B2": "gap in the nearest minus gap in the farthest quarter",
+    "D4": "the same in a domain not trained on",
+}
+
+
 @dataclass(frozen=True)
 class Mark:
-    """The verdict is on all parts; `part` is the claim's first, in every laboratory."""
+    """The verdict is on all parts; `part` is the claim's headline, the same in every laboratory."""
 
     verdict: Verdict
     part: PartVerdict
@@ -57,7 +64,7 @@ def marks_of(board: Scoreboard) -> list[Mark]:
     """All verdicts that have rows; nothing where no effect has an interval."""
     found = []
     for verdict in board.verdicts:
-        part = _first(verdict)
+        part = _headline(verdict)
         if verdict.answer != "missing" and part is not None and part.interval is not None:
             found.append(Mark(verdict, part, _lane(board, verdict)))
     return found if any(mark.drawn is not None for mark in found) else []
@@ -75,8 +82,19 @@ def in_order(marks: Sequence[Mark]) -> dict[str, str]:
     return {name: rung for rung, name in sorted(lanes, key=lambda one: one[0])}
 
 
-def _first(verdict: Verdict) -> PartVerdict | None:
-    return next((one for one in verdict.parts if one.part.name == verdict.claim.parts[0].name), None)
+def headline(claim: Claim) -> str:
+    """The name of the part that is drawn."""
+    return HEADLINES.get(claim.id, claim.parts[0].name)
+
+
+def said(claim: Claim, part: str) -> str:
+    """A part's name where the one before it, which it may speak of, is not to be seen."""
+    first, same = claim.parts[0].name, "the same "
+    return f"{first} {part.removeprefix(same)}" if part.startswith(same) and part == headline(claim) else part
+
+
+def _headline(verdict: Verdict) -> PartVerdict | None:
+    return next((one for one in verdict.parts if one.part.name == headline(verdict.claim)), None)
 
 
 def _lane(board: Scoreboard, verdict: Verdict) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from figures.forest_marks import Mark
+from figures.forest_marks import Mark, said
 from figures.sheets import LETTERS
 from figures.style import INK, QUIET, SMALL, lane
 from figures.words import packed
@@ -31,7 +31,7 @@ def words_over(marks: Sequence[Mark]) -> list[str]:
     """The claim; what is drawn, and its unit; what else a verdict follows from."""
     claim, part = marks[0].claim, marks[0].part.part
     others = list(dict.fromkeys(mark.elsewhere[0] for mark in marks if mark.elsewhere))
-    told = [f"{part.name} [{part.unit}]"]
+    told = [f"{said(claim, part.name)} [{part.unit}]"]
     told += [f"• verdict from “{'” or “'.join(others)}”"] if others else []
     return [f"{claim.id}  {claim.title}", *(line for one in told for line in packed(one, WIDE).split("\n"))]
 
@@ -131,12 +131,12 @@ def _say(panels: Sequence[Any], words: Sequence[str], headings: Sequence[str]) -
     lines = [(panels[0], told, k) for k, told in enumerate(reversed(words))]
     lines += [(axes, told, len(words)) for axes, told in zip(panels, headings, strict=False)]
     for axes, told, k in lines:
-        said = axes.annotate(
+        word = axes.annotate(
             told, (0, 1), xycoords="axes fraction", xytext=(0, LINE * k + 3), textcoords="offset points",
             fontsize=SMALL, color=INK, fontweight="bold" if told == words[0] else "normal",
             fontstyle="italic" if k == len(words) else "normal",
         )  # fmt: skip
-        said.set_in_layout(False)
+        word.set_in_layout(False)
 
 
 def _limits(marks: Sequence[Mark]) -> tuple[float, float]:

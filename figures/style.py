@@ -23,7 +23,7 @@ INK, QUIET = "#222222", "#6B6B6B"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = "osD^vP"
 LANES = (*COLOURS, "#444444", "#999999")  # of laboratories, of which there are more
-SHAPES = "osD^vP<"
+SHAPES = "osD^vPd"  # none points sideways, as ends of intervals that go on do
 HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")  # what tells bars apart in grey
 
 KINDS: ContextVar[tuple[str, ...]] = ContextVar("kinds", default=("png", "pdf", "svg"))  # that `save` writes

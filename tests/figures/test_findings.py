@@ -13,7 +13,7 @@ from figures.errors import FiguresError
 from figures.everything import draw
 from figures.findings import PICTURES
 from figures.forest import forest, stored
-from figures.forest_marks import RUNGS
+from figures.forest_marks import HEADLINES, RUNGS, headline
 from figures.halves import mechanism, trajectories
 from figures.mixes import categories, fitting, shares
 from figures.runs import read_runs
@@ -182,7 +182,7 @@ def test_the_forest_shows_what_the_claims_say(runs, tmp_path):
         if verdict.answer == "missing":
             assert (row["mean"], row["verdict"]) == ("", "missing")
             continue
-        part = verdict.parts[0]
+        part = next(one for one in verdict.parts if one.part.name == headline(verdict.claim))
         found = part.interval
         if found is None:  # another part is opposed
             assert (row["mean"], row["verdict"], verdict.answer) == ("", "contradicted", "contradicted")
@@ -198,7 +198,7 @@ def test_the_forest_shows_what_the_claims_say(runs, tmp_path):
 
 
 def test_the_forests_in_the_gallery_show_what_the_committed_scoreboards_do():
-    """Verdicts, the first part of each rule, its numbers and the paper's; and what the verdict follows from."""
+    """Verdicts, the headline part of each rule, its numbers and the paper's; and what the verdict follows from."""
     kept = {}
     for folder in ladder.BOARDS:
         with open(ladder.ROOT / folder / "scoreboard.csv", encoding="utf-8") as file:
@@ -213,7 +213,8 @@ def test_the_forests_in_the_gallery_show_what_the_committed_scoreboards_do():
     assert set(rows) == set(kept)  # what is missing at a rung has no mark there
     parts, other = {}, 0
     for key, row in rows.items():
-        first, *_ = kept[key]
+        name = headline(CLAIMS[key[0]])
+        (first,) = (one for one in kept[key] if one["part"] == name)
         assert [row[name] for name in ("verdict", "part", "outcome", "seeds")] == [
             first[name] for name in ("verdict", "part", "outcome", "seeds")
         ]
@@ -251,7 +252,19 @@ def test_kept_scoreboards_stand_side_by_side_by_rung_and_where_one_says_nothing_
     assert {"tiny Llama", "small real model", "rows are missing"} <= set(
         said
     )  # nobody asked SmolLM2's states
-    assert "• verdict from “the same in a domain not trained on”" in said
+    told = [
+        "gap at the end minus gap at the early stop",
+        "gap in the nearest minus gap in the farthest quarter",
+    ]
+    over = [text.get_text() for axes in found["forest-B1"].axes for text in axes.texts]
+    assert {f"{part} [points]" for part in told} <= set(
+        over
+    )  # what their titles say, not that there is a gap
+    assert "(B1 and B2: what its title says)" in found["forest-B1"].legends[0].get_title().get_text()
+    part = "claim precision, believed minus all generated text in a domain not trained on [points]"
+    assert part in " ".join(reversed(said))  # the lines over a row, from the lowest
+    assert headline(CLAIMS["D4"]) == "the same in a domain not trained on"
+    assert all(headline(CLAIMS[one]) in [part.name for part in CLAIMS[one].parts[1:]] for one in HEADLINES)
     legend = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     assert "the paper's number" not in legend  # there is none in this one
     assert "the paper's number" in " ".join(
