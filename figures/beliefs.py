@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import PERCENT, Drawn, Rows, about, apart, bars, of_each, places, points, row
-from figures.runs import Runs, mean, reach
+from figures.drawing import PERCENT, Drawn, Rows, about, apart, bars, of_each, places, points, row, whiskers
+from figures.runs import Runs, mean
 from figures.sheets import below, beside, handles, head, note
 from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
 from theory.claims import Cell
@@ -58,8 +58,8 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
             named[words] = axes.errorbar(
                 across.mean,
                 100 * up.mean,
-                100 * np.array(reach(up))[:, None],
-                np.array(reach(across))[:, None],
+                whiskers([up], PERCENT),
+                whiskers([across], 1.0),
                 label=words,
                 color=COLOURS[family],
                 marker=MARKERS[k % len(MARKERS)],
@@ -83,9 +83,8 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
     cells = [_cell(*key) for key in found]
     counted = {"claims": cells, "texts": [cell.at(metric="true_claims") for cell in cells]}
     decided = ["D1", "D2", "D3", "U4"]
-    note(
-        figure, about(runs, rows, table, "sampled text, both ways with intervals", of=counted, claims=decided)
-    )
+    both = ", both ways with intervals" if any(one["interval"] for one in table) else ""
+    note(figure, about(runs, rows, table, f"sampled text{both}", of=counted, claims=decided))
     return figure, table
 
 

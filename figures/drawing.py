@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from figures.columns import Columns
 from figures.curves import GRID, Progress
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 Drawn = tuple["Figure", Rows]
 Picture = Callable[[Runs, Path], list[Path]]
-MEANS = "mean and 95% interval"
 PERCENT = 100.0
 NONE = Interval(
     math.nan, math.nan, math.nan, 0.95, 0, math.nan, ""
@@ -98,7 +98,7 @@ def points(
     axes.errorbar(
         place,
         [scale * one.mean for one in found],
-        scale * np.transpose([reach(one) for one in found]),
+        whiskers(found, scale),
         color=COLOURS[i],
         linestyle=LINES[i] if joined else "none",
         marker=MARKERS[i],
@@ -108,6 +108,12 @@ def points(
     )
     told = names or place
     return [row(" ".join(label.split()), at, one, scale) | more for at, one in zip(told, found, strict=True)]
+
+
+def whiskers(found: Sequence[Interval], scale: float) -> NDArray[np.float64] | None:
+    """How far intervals go below and above their means (2, n), no number where there is none; None without any."""
+    ends = scale * np.array([reach(one) for one in found]).reshape(-1, 2).T
+    return ends if np.isfinite(ends).any() else None
 
 
 def apart(
@@ -132,7 +138,7 @@ def sideways(
     axes.errorbar(
         [PERCENT * one.mean for one in found],
         list(y),
-        xerr=PERCENT * np.transpose([reach(one) for one in found]),
+        xerr=whiskers(found, PERCENT),
         color=COLOURS[i],
         linestyle="none",
         marker=MARKERS[i],
@@ -163,8 +169,8 @@ def bars(
         place, [height - base for height in heights], width, bottom=base, color=COLOURS[i], hatch=HATCHES[i],
         edgecolor="white", linewidth=0, label=label,
     )  # fmt: skip
-    if here:
-        ends = scale * np.transpose([reach(one) for _, one, _ in here])
+    ends = whiskers([one for _, one, _ in here], scale)
+    if ends is not None:
         axes.errorbar(place, heights, ends, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.5)
     return [row(label, name, one, scale) | more for _, one, name in here]
 
@@ -196,21 +202,27 @@ def about(
     cells that are drawn), the laboratory, its seeds and what the intervals in the table go over; on lines of their own
     what decided the claims."""
     counts = (said for what, cells in of.items() if (said := items_of(rows, cells, what)))
-    behind = " and ".join(counts)
+    behind, seeds = " and ".join(counts), seeds_of(rows)
     told = (
         *more,
         f"{behind} a seed" if behind else "",
-        f"{rows.lab}, {seeds_of(rows)}, {MEANS}{_gone_over(table)}",
+        f"{rows.lab}, {seeds}{means(seeds, _gone_over(table))}",
     )
     verdicts = [verdict for claim in claims if (verdict := runs.verdict(claim, rows)) is not None]
     return "\n".join(filter(None, ("; ".join(filter(None, told)), *map(because, verdicts))))
 
 
 def _gone_over(table: Rows) -> str:
-    """What the intervals of a table go over, in words."""
+    """What the intervals of a table go over, in words; empty where it has none."""
     kinds = {one.get("interval") for one in table}
-    told = " or ".join(kind for kind in (SEEDS, *OVER.values()) if kind in kinds)
-    return f" {told}" if told else ""
+    return " or ".join(kind for kind in (SEEDS, *OVER.values()) if kind in kinds)
+
+
+def means(seeds: str, gone_over: str) -> str:
+    """What is drawn of so many seeds, whose intervals go over something or are not there; of one seed its numbers."""
+    if gone_over:
+        return f", mean and 95% interval {gone_over}"
+    return "" if seeds == "1 seed" else ", mean"
 
 
 def items_of(rows: StudyRows, cells: Iterable[Cell], what: str) -> str:

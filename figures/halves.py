@@ -100,7 +100,8 @@ def mechanism(runs: Runs, rows: StudyRows) -> Drawn | None:
         places(axes, list(part), turned=True)
         axes.set_xlim(-0.5, len(values) - 0.5)
     panels[0].axhline(0, color=INK, linewidth=0.8)
-    panels[1].set_ylim(0, 105 * max(one.mean + reach(one)[1] for one in repairs.values() if one))
+    tops = [one.mean + up for one in repairs.values() if one for up in (0.0, reach(one)[1])]
+    panels[1].set_ylim(0, 105 * float(np.nanmax(tops)))
     panels[0].set_ylabel("change of attention\non the subject (points)")
     panels[1].set_ylabel("accuracy on held-out\nfacts (%)")
     for axes, said, claim in zip(

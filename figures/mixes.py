@@ -21,6 +21,8 @@ from theory.intervals import Interval
 
 Array = NDArray[np.float64]
 STOPS: tuple[Stop, ...] = ("early", "end")
+PLACE = ("mean", "known", "unknown", "plane")  # of a point: accuracy, what is fitted, and what the plane says
+CLOUD, MEAN = 4.2, 8.0  # points of marks of the plane: a look at a seed, and the mean of a share
 CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 
 
@@ -127,7 +129,8 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
     table = [row(f"coefficient: {name}", "", one, scales[name]) for name, one in at.items()]
     figure, (left, right) = canvas(TEXT_WIDTH, 4.0, ncols=2, gridspec_kw={"width_ratios": (5, 4)})
     judged = np.isfinite(y) & np.isfinite(known) & np.isfinite(unknown)
-    mesh = _ground(left, at, PERCENT * np.stack([known[judged], unknown[judged]], axis=1))
+    mesh, corners = _ground(left, at, PERCENT * np.stack([known[judged], unknown[judged]], axis=1))
+    table += [{"series": "edge of what is shaded", "known": x, "unknown": z} for x, z in corners]
     left.set_xlabel("fitted Known rows (% of the set)")
     left.set_ylabel("fitted Unknown rows\n(% of the set)")
     right.set_xlabel("accuracy on\nthe plane (%)")
@@ -135,32 +138,44 @@ def plane(runs: Runs, rows: StudyRows) -> Drawn | None:
     y, known, unknown, told = (PERCENT * x for x in (y, known, unknown, _told(coefficients, known, unknown)))
     for i, part in enumerate(SHARES):
         here = (share[None] == part) & judged
-        drawn = np.array([[v[s, here[s]].mean() for v in (known, unknown)] for s in range(len(y))])
-        spot = drawn[np.isfinite(drawn).all(axis=1)].mean(axis=0)
-        colour, mark, said = COLOURS[i], MARKERS[i], f"{part:.0%}"
-        left.plot(known[here], unknown[here], mark, color=colour, markersize=1.8, alpha=0.25)
-        left.plot(*spot, mark, color=colour, markersize=6, markeredgecolor="white")
-        right.plot(told[here], y[here], mark, color=colour, markersize=2.2, alpha=0.35, label=said)
+        four = (y, known, unknown, told)
+        seeds = np.array([[v[s, here[s]].mean() for v in four] for s in np.flatnonzero(here.any(axis=1))])
+        middle = dict(zip(PLACE, seeds.mean(axis=0), strict=True))
+        table.append({"series": f"mean of mix:{part:g}", "n": len(seeds)} | middle)
+        small = {"color": COLOURS[i], "markersize": CLOUD, "alpha": 0.3, "markeredgewidth": 0}
+        large = {"color": COLOURS[i], "markersize": MEAN, "markeredgecolor": "white", "zorder": 4}
+        for axes, across, up in ((left, "known", "unknown"), (right, "plane", "mean")):
+            where = dict(zip(PLACE, four, strict=True))
+            axes.plot(where[across][here], where[up][here], MARKERS[i], **small)
+            axes.plot(middle[across], middle[up], MARKERS[i], **large, label=f"{part:.0%}")
         for s, k in np.argwhere(here):
-            place = {"known": known[s, k], "unknown": unknown[s, k], "plane": told[s, k]}
-            table.append({"series": f"mix:{part:g}", "x": int(s), "mean": y[s, k]} | place)
+            place = {name: v[s, k] for name, v in zip(PLACE, four, strict=True)}
+            table.append({"series": f"mix:{part:g}", "x": int(s)} | place)
     ends = [float(np.nanmin(y)), float(np.nanmax(y))]
     right.plot(ends, ends, color=INK, linewidth=0.8)
     figure.colorbar(mesh, ax=left, label="accuracy on the plane (%)", shrink=0.9, format="%.0f")
     head(figure, runs.title("C4", rows, "Accuracy against what is fitted"))
     told_of = about(runs, rows, table, of={"test facts": [Cell("accuracy", "mix:0.5")]}, claims=["C4"])
     said = ", ".join(
-        f"{words} ${scales[name] * at[name].mean:.{digits}f} \\pm {scales[name] * reach(at[name])[1]:.{digits}f}$"
+        f"{words} ${_give_or_take(at[name], scales[name], digits)}$"
         for name, words, digits in (("known", "Known", 1), ("unknown", "Unknown", 1), ("r2", "$R^2$", 2))
     )
     below(
         figure,
-        f"a fit a seed; points for the whole set: {said}; shaded between the points that were seen, dotted: all rows "
-        f"fitted\n{told_of}\nshare of Unknown rows:",
+        f"points for the whole set: {said}\n"
+        "a fit a seed; small marks: its looks, large: mean of a share; shaded between the looks\n"
+        f"{told_of}\nshare of Unknown rows:",
         handles(right),
         ncols=5,
     )
     return figure, table
+
+
+def _give_or_take(one: Interval, scale: float, digits: int) -> str:
+    """Mean and half of its interval, if it has one."""
+    half = scale * reach(one)[1]
+    more = f" \\pm {half:.{digits}f}" if np.isfinite(half) else ""
+    return f"{scale * one.mean:.{digits}f}{more}"
 
 
 def _plane(y: Array, known: Array, unknown: Array) -> dict[str, Array] | None:
@@ -180,8 +195,9 @@ def _told(found: dict[str, Array], known: Array, unknown: Array) -> Array:
     return np.asarray(base + first * known + second * unknown)
 
 
-def _ground(axes: Any, at: dict[str, Interval], points: Array) -> Any:
-    """The plane of the mean coefficients where points lie around: it is shaded within their hull and nowhere else."""
+def _ground(axes: Any, at: dict[str, Interval], points: Array) -> tuple[Any, Array]:
+    """The plane of the mean coefficients where points lie around: it is shaded within their hull and nowhere else; what
+    is shaded, and the hull's corners (corners, 2)."""
     from matplotlib.patches import Polygon
     from scipy.spatial import ConvexHull
 
@@ -197,8 +213,7 @@ def _ground(axes: Any, at: dict[str, Interval], points: Array) -> Any:
     mesh = axes.contourf(first, second, _height(at, first, second), levels=steps, cmap="Greys", alpha=0.4)
     hull = axes.add_patch(Polygon(corners, fill=False, edgecolor=INK, linewidth=0.6, label="_hull"))
     mesh.set_clip_path(hull)
-    axes.plot([0, 100], [100, 0], color=INK, linewidth=0.6, linestyle=":")
-    return mesh
+    return mesh, corners
 
 
 def _height(at: dict[str, Interval], known: Array, unknown: Array) -> Array:

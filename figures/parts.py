@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import MEANS, Rows, columns, items_behind
+from figures.drawing import Rows, columns, items_behind, means
 from figures.runs import Runs
 from figures.sheets import below, head, kept, signs, stroke
 from figures.style import INK, QUIET, SMALL, TEXT_WIDTH, canvas, house, lane
@@ -50,8 +51,9 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
             for n in items_behind(rows, cells[0][0].claim.cells)
         ]
         behind = f", {counted(min(items), max(items), 'items')} a seed" if items else ""
-        said = over(part.interval for _, part in cells if part.interval is not None)
-        words = f"{seeds}{behind}, {MEANS} {said}; thick bars: the null that a part is held against"
+        spans = [one for _, part in cells if (one := part.interval) is not None and math.isfinite(one.low)]
+        said = means(seeds, over(spans) if spans else "")
+        words = f"{seeds}{behind}{said}; thick bars: the null that a part is held against"
         _legend(figure, labs, any(part.part.published for _, part in cells), words)
         name = f"parts-{claim}"
         return kept(figure, {name: columns(table)}, folder, name)

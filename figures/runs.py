@@ -131,9 +131,9 @@ def shown(found: Measured, limits: tuple[float, float] | None = None) -> Interva
 
 
 def reach(one: Interval) -> tuple[float, float]:
-    """How far its interval goes below and above the mean; nowhere for a single seed, which has none."""
+    """How far its interval goes below and above the mean; no number for a single seed, which has none."""
     if not np.isfinite(one.low):
-        return 0.0, 0.0
+        return math.nan, math.nan
     return one.mean - one.low, one.high - one.mean
 
 

@@ -75,15 +75,20 @@ def window(data: Path) -> Sheet:
     right.set_ylabel("the same of\nattention (points)")
     left.set_title("Accuracy")
     right.set_title("Attention on the subject")
-    seeds = int(np.nanmin(accuracy["n"]))
     facts = round(_asked())
-    told = f"those of {facts:,} held-out facts a seed that were known before; mean and 95% interval over {seeds} seeds"
+    told = f"those of {facts:,} held-out facts a seed that were known before; {_seeds(accuracy)}"
     below(figure, told, handles(left))
     keep = np.isin(table["metric"], ["accuracy", "attention_subject"]) & np.isin(
         table["variant"], list(kinds)
     )
     keep &= table["stratum"] == "known"
     return figure, {"window": {name: column[keep] for name, column in table.items()}}
+
+
+def _seeds(table: Columns) -> str:
+    """How many there are, and that intervals are drawn, which a single one has not."""
+    seeds = int(np.nanmin(table["n"]))
+    return f"mean and 95% interval over {seeds} seeds" if seeds > 1 else "1 seed"
 
 
 def _asked() -> float:
@@ -121,7 +126,14 @@ def prediction(data: Path) -> Sheet:
             at = noise == level
             label = f"value noise {level:g}"
             panel.plot(
-                predicted[at], simulated[at], marker, color=shade, alpha=0.7, markersize=3, label=label
+                predicted[at],
+                simulated[at],
+                marker,
+                color=shade,
+                alpha=0.6,
+                markersize=4.4,
+                markeredgewidth=0,
+                label=label,
             )
         panel.set_title(f"{title}:\n$R^2$ = {r_squared(simulated, predicted):.3f}")
         panel.set_xlabel("predicted held-out accuracy (%)")
@@ -162,8 +174,7 @@ def salience(data: Path) -> Sheet:
     panels[1, 0].set_ylabel("salience (nats)")
     panels[1, 1].set_xlabel("frequency of the fact in pretraining")
     head(figure, "Salience by frequency where relation values are trained too, beside the law (P1)")
-    seeds = int(np.nanmin(table["n"]))
-    told = f"one-hot tables, full-batch descent; mean and 95% interval over {seeds} seeds"
+    told = f"one-hot tables, full-batch descent; {_seeds(table)}"
     below(figure, told, handles(panels[0, 0]))
     return figure, {"salience": table}
 
@@ -184,7 +195,7 @@ def coverage(data: Path) -> Sheet:
         axes.errorbar(
             rows["expected"],
             rows["mean"],
-            np.where(np.isfinite(reach), reach, 0.0),
+            reach if np.isfinite(reach).any() else None,
             fmt=MARKERS[i],
             color=COLOURS[i],
             elinewidth=0.7,
@@ -194,11 +205,11 @@ def coverage(data: Path) -> Sheet:
     axes.set_xlabel("expected gap, closed form (% of the stored edges)")
     axes.set_ylabel("sampled gap\n(% of the stored edges)")
     head(figure, "The gap of two graphs, sampled and by the closed form (K5)")
-    seeds = int(np.nanmin(table["n"]))
-    inside = int(np.sum((table["low"] <= table["expected"]) & (table["expected"] <= table["high"])))
-    met = f"{inside} of {len(table['expected'])} intervals hold the closed form"
-    told = f"{PER_SEED} graphs of {EDGES} edges a seed, mean and 95% interval over {seeds} seeds"
-    below(figure, f"{met}, $R^2$ = {' and '.join(fits)}\n{told}", handles(axes))
+    inside = (table["low"] <= table["expected"]) & (table["expected"] <= table["high"])
+    spans = int(np.isfinite(table["low"]).sum())
+    met = f"{int(inside.sum())} of {spans} intervals hold the closed form, " if spans else ""
+    told = f"{PER_SEED} graphs of {EDGES} edges a seed, {_seeds(table)}"
+    below(figure, f"{met}$R^2$ = {' and '.join(fits)}\n{told}", handles(axes))
     return figure, {"coverage": table}
 
 

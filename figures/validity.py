@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from figures.drawing import PERCENT, Drawn, Rows, about, of_each, places, row
-from figures.runs import Runs, reach
+from figures.drawing import PERCENT, Drawn, Rows, about, of_each, places, row, whiskers
+from figures.runs import Runs
 from figures.sheets import head, note
 from figures.style import COLOURS, HATCHES, INK, SMALL, TEXT_WIDTH, canvas
 from figures.words import minus, numbers
@@ -52,11 +52,14 @@ def waterfall(runs: Runs, rows: StudyRows) -> Drawn | None:
     for axes, (kind, slices) in zip(panels[:, 0], found.items(), strict=True):
         sets = {"sets": f"known{kind} minus unknown{kind}", "verdicts": JUDGED if not kind else "beside them"}
         table += [one | sets for one in _bars(axes, slices)]
+        axes.use_sticky_edges = False  # room over and under bars too, where words may stand
+        axes.margins(y=0.18)
         axes.set_ylabel("known minus\nunknown (points)")
         if len(found) > 1:
             axes.set_title(BOTH[kind], fontweight="normal")
+    if all(axes.dataLim.y0 >= 0 for axes in panels[:, 0]):
+        panels[0, 0].set_ylim(bottom=0)
     places(panels[-1, 0], LABELS)
-    panels[0, 0].margins(y=0.18)
     panels[0, 0].grid(axis="x", visible=False)
     head(figure, _title(runs, rows, found[""]["rest"]))
     cells = [
@@ -65,9 +68,17 @@ def waterfall(runs: Runs, rows: StudyRows) -> Drawn | None:
         for on in ("known", "unknown")
         for one in ("all", *STRATA)
     ]
-    told = about(runs, rows, table, "end of tuning", of={"test facts": cells}, claims=CLAIMS)
+    told = about(
+        runs, rows, table, "end of tuning", *_whiskers(table), of={"test facts": cells}, claims=CLAIMS
+    )
     note(figure, told)
     return figure, table
+
+
+def _whiskers(table: Rows) -> tuple[str, ...]:
+    """What intervals on hatched bars are of: they hang where bars end, and do not say where the gap does."""
+    told = any(one["interval"] for one in table if one["series"] in NAMES[1:-1])
+    return ("whiskers of hatched bars: of what is taken off, not of what is left",) if told else ()
 
 
 def _slices(own: Table, kind: str) -> dict[str, Interval]:
@@ -106,12 +117,13 @@ def _bars(axes: Any, found: Mapping[str, Interval]) -> Rows:
             i, height, 0.6, bottom=bottom, color=COLOURS[0] if whole else COLOURS[5],
             hatch=HATCHES[0 if whole else 1], edgecolor="white", linewidth=0,
         )  # fmt: skip
-        ends = PERCENT * np.array(reach(one))[:, None]
+        ends = whiskers([one], PERCENT)
         # the loose end of a bar: the top of a whole one, the lower end of a part that is taken off
         loose_end = bottom + height if whole else bottom
-        axes.errorbar(i, loose_end, ends, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
+        if ends is not None:
+            axes.errorbar(i, loose_end, ends, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
         change = height if whole else -height  # a part is taken off
-        high = max(bottom, bottom + height, loose_end + ends[1, 0])
+        high = max(bottom, bottom + height, loose_end + (0.0 if ends is None else ends[1, 0]))
         axes.annotate(
             minus(f"{round(change, 1) + 0.0:+.1f}"), (i, high), ha="center", va="bottom",
             xytext=(0, 2), textcoords="offset points", fontsize=SMALL,

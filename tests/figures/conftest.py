@@ -11,6 +11,7 @@ import pytest
 from figures import closed_forms, findings, prompts, theorems
 from figures.beliefs import SIGNALS, TEXTS
 from figures.everything import of_graphs, of_runs
+from figures.parts import claim_parts
 from figures.runs import read_runs
 from figures.style import KINDS
 from theory.claims import CLAIMS, Cell, decompose
@@ -208,6 +209,17 @@ def caught(draw):
 @pytest.fixture
 def catch():
     return caught
+
+
+@pytest.fixture(scope="session")
+def lone(tmp_path_factory):
+    """Every finding's picture that a single seed gives, and the rule of a claim, by name."""
+    place = tmp_path_factory.mktemp("lone")
+    runs = read_runs([write_records(place / "one", all_records(seeds=SEEDS[:1]))])
+    pictures = (*findings.PICTURES.values(), lambda runs, folder: claim_parts(runs, "C8", folder))
+    return {
+        one.name: one for one in caught(lambda: (path for draw in pictures for path in draw(runs, place)))
+    }
 
 
 @pytest.fixture(scope="session")

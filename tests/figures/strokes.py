@@ -15,8 +15,9 @@ from figures.beliefs import SIGNALS, TEXTS
 from figures.curves import GRID
 from figures.forest_marks import rung_of
 from figures.forest_rows import DOT, LARGE, SIZE, STAR
+from figures.mixes import CLOUD, MEAN
 from figures.prompts import PROMPTS
-from figures.style import lane
+from figures.style import COLOURS, MARKERS, lane
 from theory.claims.decompose import NAMES
 
 Stroke = namedtuple("Stroke", "panel series x mean low high")
@@ -69,11 +70,16 @@ def drawn(one):
     return found
 
 
-def place(axis, at):
-    """The word at a place of the axis, or the number where there are no words."""
+def worded(axis):
+    """Whether words stand along the axis, or chosen numbers."""
     from matplotlib.ticker import FixedLocator
 
-    if not isinstance(axis.get_major_locator(), FixedLocator):
+    return isinstance(axis.get_major_locator(), FixedLocator)
+
+
+def place(axis, at):
+    """The word at a place of the axis, or the number where there are no words."""
+    if not worded(axis):
         return float(at)
     ticks = np.asarray(axis.get_major_locator().locs, float)
     return number_in(plain(axis.get_major_formatter()(ticks[int(np.argmin(np.abs(ticks - at)))])))
@@ -81,9 +87,16 @@ def place(axis, at):
 
 def ends_of(collection):
     """Lowest and highest end of each interval, along the axis that it lies on."""
-    segments = [np.asarray(one) for one in collection.get_segments()]
+    lone = np.full((2, 2), np.nan)  # where there is no interval
+    segments = [np.asarray(one) if len(one) else lone for one in collection.get_segments()]
     across = [int(np.ptp(one[:, 1]) >= np.ptp(one[:, 0])) for one in segments]
     return [(one[:, k].min(), one[:, k].max()) for one, k in zip(segments, across, strict=True)]
+
+
+def ends_or_none(bars, count):
+    """The same, without ends where there is no line."""
+    ends = ends_of(bars[0]) if bars else [(np.nan, np.nan)] * count
+    return [(low, high) if low <= high else (-np.inf, np.inf) for low, high in ends]
 
 
 def points_of(axes):
@@ -95,16 +108,22 @@ def points_of(axes):
         xs, ys = (np.asarray(values, float) for values in one.lines[0].get_data())
         label = one.get_label() or "_"  # older matplotlib: None
         bars = list(one.lines[2])
-        if one.has_xerr and one.has_yerr:
-            for name, values, bar in (("true claims a text", xs, bars[0]), ("claim precision", ys, bars[1])):
+        if any(panel.get_xlabel() == "true claims a text" for panel in axes.figure.axes):
+            if not bars:
+                for name, values in (("true claims a text", xs), ("claim precision", ys)):
+                    yield label, name, values[0], -np.inf, np.inf
+                continue
+            for name, values, bar in (("true claims a text", xs, bars[0]), ("claim precision", ys, bars[-1])):
                 for mean, (low, high) in zip(values, spans(bar, name), strict=True):
                     yield label, name, mean, low, high
             continue
-        axis, at, values = (axes.yaxis, ys, xs) if one.has_xerr else (axes.xaxis, xs, ys)
+        bare = not (one.has_xerr or one.has_yerr)
+        lies = one.has_xerr or (bare and worded(axes.yaxis) and not worded(axes.xaxis))
+        axis, at, values = (axes.yaxis, ys, xs) if lies else (axes.xaxis, xs, ys)
         label = axes.get_ylabel() if label.startswith("_") else label
         label = plain(label).removesuffix(" (%)")
         label = {"accuracy on held-out facts": "accuracy"}.get(label, label)
-        for x, mean, (low, high) in zip(at, values, ends_of(bars[0]), strict=True):
+        for x, mean, (low, high) in zip(at, values, ends_or_none(bars, len(at)), strict=True):
             yield label, place(axis, x), mean, low, high
 
 
@@ -116,9 +135,10 @@ def spans(collection, name):
 def bars_of(axes):
     from matplotlib.container import BarContainer
 
-    for bars, ends in pairwise(axes.containers):
+    for bars, ends in pairwise((*axes.containers, None)):
         if isinstance(bars, BarContainer):
-            for bar, (low, high) in zip(bars, ends_of(ends.lines[2][0]), strict=True):
+            lines = [] if ends is None or isinstance(ends, BarContainer) else ends.lines[2]
+            for bar, (low, high) in zip(bars, ends_or_none(lines, len(bars)), strict=True):
                 x = bar.get_x() + bar.get_width() / 2
                 yield bars.get_label(), place(axes.xaxis, x), bar.get_y() + bar.get_height(), low, high
 
@@ -134,7 +154,7 @@ def curves_of(axes):
                 ends.setdefault(round(float(x), 9), []).append(float(y))
         for x, mean in zip(*line.get_data(), strict=True):
             if np.isfinite(mean):
-                at = ends[round(float(x), 9)]
+                at = ends.get(round(float(x), 9), (-np.inf, np.inf))
                 yield line.get_label(), float(x), mean, min(at), max(at)
 
 
@@ -143,8 +163,9 @@ def levels_of(axes):
               for patch in axes.patches if patch.get_alpha() == 0.15}  # fmt: skip
     for line in axes.lines:
         if len(line.get_xdata()) == 2 and not line.get_label().startswith("_"):
-            box = shades[to_hex(line.get_color())]
-            yield line.get_label(), "", line.get_ydata()[0], box.y0, box.y1
+            box = shades.get(to_hex(line.get_color()))
+            low, high = (box.y0, box.y1) if box else (-np.inf, np.inf)
+            yield line.get_label(), "", line.get_ydata()[0], low, high
 
 
 # what the table says
@@ -270,18 +291,36 @@ def parts_told(rows):
 
 
 def plane_drawn(figure):
-    """Points of the second panel by share; the mean is the accuracy, the place what the plane says."""
-    lines = [line for line in figure.axes[1].lines if line.get_label().endswith("%")]
-    return [Stroke(1, line.get_label(), float(x), float(y), 0.0, 0.0)
-            for line in lines for x, y in zip(*line.get_data(), strict=True)]  # fmt: skip
+    """Corners of what is shaded; in both panels small marks by share, told by their colour, and large ones, whose place
+    is across and whose mean is up."""
+    corners = next(one for one in figure.axes[0].patches if one.get_label() == "_hull").get_xy()[:-1]
+    found = [Stroke(0, "edge", float(x), float(y), 0.0, 0.0) for x, y in corners]
+    shares = dict(zip((to_hex(one) for one in COLOURS), ("0%", "25%", "50%", "75%", "100%"), strict=False))
+    for panel, axes in enumerate(figure.axes[:2]):
+        for line in axes.lines:
+            if line.get_marker() in MARKERS:
+                share = shares[colour_of(line)]
+                large = line.get_markersize() == MEAN
+                assert MARKERS.index(line.get_marker()) == list(shares.values()).index(share)
+                assert not large or line.get_label() == share
+                assert large or line.get_markersize() == CLOUD
+                name = f"mean of {share}" if large else share
+                found += [Stroke(panel, name, float(x), float(y), 0.0, 0.0)
+                          for x, y in zip(*map(np.atleast_1d, line.get_data()), strict=True)]  # fmt: skip
+    return found
 
 
 def plane_told(rows):
-    return [
-        Stroke(1, f"{float(row['series'].partition(':')[2]):.0%}", float(row["plane"]), float(row["mean"]), 0.0, 0.0)
-        for row in rows
-        if row["series"].startswith("mix:")
-    ]  # fmt: skip
+    found = []
+    for row in rows:
+        kind, _, share = row["series"].partition("mix:")
+        if row["series"] == "edge of what is shaded":
+            found.append(Stroke(0, "edge", float(row["known"]), float(row["unknown"]), 0.0, 0.0))
+        elif share:
+            name = f"{kind}{float(share):.0%}"
+            found.append(Stroke(0, name, float(row["known"]), float(row["unknown"]), 0.0, 0.0))
+            found.append(Stroke(1, name, float(row["plane"]), float(row["mean"]), 0.0, 0.0))
+    return found
 
 
 def waterfall_drawn(figure):
@@ -291,8 +330,13 @@ def waterfall_drawn(figure):
     found = []
     for panel, axes in enumerate(figure.axes):
         bars = [one[0] for one in axes.containers if isinstance(one, BarContainer)]
-        ends = [ends_of(one.lines[2][0])[0] for one in axes.containers if isinstance(one, ErrorbarContainer)]
-        for i, (bar, (low, high)) in enumerate(zip(bars, ends, strict=True)):
+        ends = {  # by the bar that they stand at
+            round(one.lines[2][0].get_segments()[0][0][0]): ends_of(one.lines[2][0])[0]
+            for one in axes.containers
+            if isinstance(one, ErrorbarContainer)
+        }
+        for i, bar in enumerate(bars):
+            low, high = ends.get(i, (-np.inf, np.inf))  # none is drawn
             whole = i in (0, len(bars) - 1)
             from_, height = bar.get_y(), bar.get_height()
             shift = from_ + height if whole else from_

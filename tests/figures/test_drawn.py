@@ -10,17 +10,20 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 
 from figures import closed_forms, findings, theorems
 from figures.about import ABOUT, claims_of, kind_of
-from figures.style import COLOURS, COLUMN_WIDTH, HATCHES, LINES, MARKERS, lane
+from figures.drawing import bars, points, sideways
+from figures.style import COLOURS, COLUMN_WIDTH, HATCHES, LINES, MARKERS, canvas, house, lane
 from figures.words import because, numbers, settling
 from tests.figures.letters import TOUCH, in_the_way, smallest, words
 from tests.figures.strokes import differences, drawn, told
 from theory.claims import CLAIMS
+from theory.intervals import Interval
 
 LAB = "synthetic-R2-2layer"
 
 
-def test_no_word_is_clipped_and_no_two_words_overlap(drawings):
-    wrong = [(name, *one) for name, drawing in drawings.items() for one in in_the_way(drawing.figure)]
+def test_no_word_is_clipped_and_no_two_words_overlap(drawings, lone):
+    both = [*drawings.values(), *lone.values()]
+    wrong = [(drawing.name, *one) for drawing in both for one in in_the_way(drawing.figure)]
     assert not wrong, "\n".join(map(str, wrong))
 
 
@@ -147,6 +150,40 @@ def test_pictures_of_records_say_how_many_seeds_and_items_stand_behind_them(draw
     assert seen == COUNTED
 
 
+def test_of_one_seed_no_interval_is_drawn_or_said(lone):
+    assert {kind_of(name) for name in lone} == COUNTED - {"labels", "forest"}  # these take several
+    for one in lone.values():
+        said = " ".join(" ".join(text.get_text() for text, _ in words(one.figure)).split())
+        assert re.search(r"\b1 seed\b", said), one.name
+        assert not re.search(r"95%|\binterval|\\pm|±|mean and|whisker|\binf\b", said), (one.name, said)
+        for found in (found for axes in one.figure.axes for found in axes.containers):
+            if isinstance(found, ErrorbarContainer):
+                _, caps, lines = found.lines
+                assert (caps, lines) == ((), ()), one.name
+        seen = drawn(one)
+        assert seen, one.name
+        assert differences(seen, told(one)) == [], one.name
+        assert kind_of(one.name) == "plane" or {(s.low, s.high) for s in seen} == {(-np.inf, np.inf)}, (
+            one.name
+        )
+
+
+def test_where_one_of_several_has_no_interval_it_has_no_line_and_no_caps():
+    found = [Interval(0.5, 0.4, 0.6, 0.95, 3, 0.1, "t"), Interval(0.2, -np.inf, np.inf, 0.95, 3, 0.0, "t")]
+    with house():
+        figure, panels = canvas(ncols=3)
+        points(panels[0], [0, 1], found, 0, "means")
+        sideways(panels[1], [0, 1], found, 0, "lying", ["a", "b"])
+        bars(panels[2], [0, 1], found, 0, "bars", ["a", "b"], width=0.5)
+        figure.draw_without_rendering()
+    for axes in panels:
+        one = next(one for one in axes.containers if isinstance(one, ErrorbarContainer))
+        _, caps, (lines,) = one.lines
+        assert [len(segment) for segment in lines.get_segments()] == [2, 0]
+        ends = [np.isfinite(np.array(cap.get_data(), float)).all(axis=0).tolist() for cap in caps]
+        assert ends == [[True, False]] * 2
+
+
 def test_what_decided_a_claim_stands_under_its_picture(drawings, many_runs):
     for kind, claim in (
         ("categories", "C6"),
@@ -260,7 +297,7 @@ def test_many_laboratories_can_be_told_apart():
     seen = [lane(i) for i in range(56)]
     assert len(set(seen)) == 56
     assert len({colour for colour, _ in seen[:8]}) == 8
-    assert "X" not in {shape for _, shape in seen}  # that is a claim contradicted
+    assert not {"X", "<", ">"} & {shape for _, shape in seen}  # a claim contradicted, intervals that go on
 
 
 def test_sorts_of_text_are_told_apart_without_colour(drawings):
