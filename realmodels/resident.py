@@ -99,7 +99,6 @@ class Resident:
             return
         before = hasattr(loaded.model, "peft_config")
         adapter = find_adapter(one.path)
-        check_weights_of(adapter, self.place)  # again: by now a base of the hub is on this machine
         dressed = put_on(loaded.model, adapter, one.path)
         try:
             dressed.eval().requires_grad_(False)
@@ -136,7 +135,7 @@ def _check(path: str, base: Place, allow_pickle: bool) -> None:
     from peft import PeftConfig
 
     with plainly(path):
-        config = PeftConfig.from_pretrained(place.source)
+        config = PeftConfig.from_pretrained(place.at)
     if config.is_prompt_learning:
         raise RealmodelsError(
             f"{path}: is a {config.peft_type.value} adapter; expected LoRA or another one of weights"

@@ -120,17 +120,19 @@ def results_of(order: Order, arms: Sequence[Arm], say: Say) -> list[Result]:
     return [read_result(_path(folder, key)) for key in keys]
 
 
-def keys_of(order: Order, arms: Sequence[Arm]) -> list[str]:
-    """Nothing is loaded for it. An arm that an earlier version finished keeps the key that it had."""
+def keys_of(order: Order, arms: Sequence[Arm], *, fetch: bool = True) -> list[str]:
+    """Nothing is loaded for it, and without `fetch` nothing fetched. An arm that an earlier version finished keeps the
+    key that it had."""
     from realmodels.fingerprints import fingerprints
 
-    models, dtype, folder = fingerprints(order.model), train_dtype(order), shared_folder(order)
+    models, dtype, folder = fingerprints(order.model, fetch=fetch), train_dtype(order), shared_folder(order)
     every = ([arm.key(model, dtype) for model in models] for arm in arms)
     return [next((key for key in keys if _path(folder, key).exists()), keys[0]) for keys in every]
 
 
 def finished(order: Order, arms: Sequence[Arm]) -> list[bool]:
-    return [_path(shared_folder(order), key).exists() for key in keys_of(order, arms)]
+    """For a plan: of a model that is not on this machine none is."""
+    return [_path(shared_folder(order), key).exists() for key in keys_of(order, arms, fetch=False)]
 
 
 def shared_folder(order: Order) -> Path:
@@ -178,6 +180,8 @@ def work(order: Order, todo: Mapping[str, Arm], say: Say) -> None:
 
 
 def _make(order: Order, loaded: Loaded, arm: Arm, key: str, folder: Path) -> None:
+    from realmodels.fingerprints import leave_word
+
     scratch, began = folder / key, time.perf_counter()
     hook = hook_named(arm.hook)
     before = _without_hook(order, arm, folder) if hook else None
@@ -187,6 +191,8 @@ def _make(order: Order, loaded: Loaded, arm: Arm, key: str, folder: Path) -> Non
         said: dict[str, Any] = {"steps": 0, "early": 0, "dev": [], "asked": asked, "extra": extra}
     else:
         said = _train(order, loaded, arm, key, scratch, hook, before)
+        if order.keep_adapters:
+            leave_word(scratch, loaded, arm.name, arm.recipe, said["steps"])
     about = {
         "arm": arm.name,
         "seed": arm.seed,

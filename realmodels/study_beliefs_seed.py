@@ -123,6 +123,7 @@ class Seed:
 
     def _of_set(self, name: str) -> Iterator[Record]:
         """Tune on these texts until as many tokens are read as `generated` has in its epochs; write about others."""
+        from realmodels.fingerprints import leave_word
         from realmodels.resident import Tuned
         from realmodels.train_loop import drop_checkpoint, train_adapter
         from realmodels.train_rows import read_train
@@ -153,7 +154,9 @@ class Seed:
         with self.resident.wearing(Tuned(name, str(folder), key)) as tuned:
             for split, names in self.people.asked.items():
                 yield from measured(stamp, split, self._claims(self._written(tuned, names)), self.facts)
-        if not self.order.keep_adapters:
+        if self.order.keep_adapters:
+            leave_word(folder, self.base, name, recipe, steps)
+        else:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _written(

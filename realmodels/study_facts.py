@@ -159,9 +159,9 @@ def audit_job(order: Order, rows: Path) -> Any:
     )
 
 
-def check_model(order: Order, folder: Path) -> None:
-    """Labels are of a model and do not carry over."""
-    from realmodels.fingerprints import fingerprints
+def check_model(order: Order, folder: Path, *, fetch: bool = True) -> None:
+    """Labels are of a model and do not carry over. A plan takes those of a model that is not here yet as its own."""
+    from realmodels.fingerprints import ABSENT, fingerprints
 
     summary = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
     said = summary.get("model") if isinstance(summary, dict) else None
@@ -170,7 +170,8 @@ def check_model(order: Order, folder: Path) -> None:
             raise RealmodelsError(
                 f"{folder}: is the audit of a model with an adapter; a study begins with a bare one"
             )
-        if said["fingerprint"] not in fingerprints(order.model):
+        known = fingerprints(order.model, fetch=fetch)
+        if known != ABSENT and said["fingerprint"] not in known:
             raise RealmodelsError(
                 f"{folder}: is the audit of {said.get('name')}, whose weights differ from those of {order.model}; "
                 "labels are of one model: audit this one, or name another --audit"

@@ -95,7 +95,7 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load, list[Order]]:
     from realmodels.study_questions import arms_of, drawn_of
 
     folder = audit_folder(order)
-    check_model(order, folder)
+    check_model(order, folder, fetch=False)
     facts = read_facts(folder, order.settings)
     drawn = drawn_of(order, facts, kind)
     arms, base = arms_of(order, facts, drawn, kind)
@@ -107,7 +107,7 @@ def _drawn(order: Order, kind: Kind) -> tuple[list[str], Load, list[Order]]:
         left, _, *tokens = _left(other, more)
         train, ask = train + tokens[0], ask + tokens[1]
         others.append(
-            f"beside:  {len(set(keys_of(other, more)))} arms on {other.model}, {len(left)} to train or ask"
+            f"beside:  {len(set(keys_of(other, more, fetch=False)))} arms on {other.model}, {len(left)} to train or ask"
         )
     load = Load(0.0, train, ask, step_of(order.recipe))
     first = drawn[order.seeds[0]]
@@ -129,7 +129,11 @@ def _left(order: Order, arms: Sequence[Arm]) -> tuple[list[Arm], list[bool], flo
     from realmodels.study_arms import finished, keys_of
 
     done = finished(order, arms)
-    keys = {key: arm for key, arm, there in zip(keys_of(order, arms), arms, done, strict=True) if not there}
+    keys = {
+        key: arm
+        for key, arm, there in zip(keys_of(order, arms, fetch=False), arms, done, strict=True)
+        if not there
+    }
     todo = list(keys.values())
     answered = finished(order, [replace(arm, hook="") for arm in todo])
     tokens = load_tokens(order.model, allow_code=order.allow_code)

@@ -178,6 +178,7 @@ def _train(
     lab: str,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
+    from realmodels.fingerprints import of_base
     from realmodels.train_loop import drop_checkpoint, train_adapter
     from realmodels.train_watch import Label, Watch
     from theory.files import write_whole
@@ -194,8 +195,7 @@ def _train(
         "answer_tokens": data.answer_tokens,
         "data_fingerprint": data.fingerprint,
         "held_out": job.held_out,
-        "model": job.model,
-        "model_fingerprint": loaded.fingerprint,
+        **of_base(loaded),
         "dtype": loaded.dtype,
         "device": loaded.device,
         "load_in": job.load_in,

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError
 
+import realmodels.fetching as fetching
 import realmodels.loading as loading
 import realmodels.places as places
-from realmodels.card import describe
+from realmodels.card import describe, in_bits
 from realmodels.cost import calibrate, forward_tokens
 from realmodels.errors import RealmodelsError
 from realmodels.estimate import estimate, logprobs
@@ -103,13 +103,7 @@ def test_adapters_in_the_hubs_cache_have_fingerprints_and_are_no_pickles(
         path = Path(hub[name]) / config
         return str(path) if path.exists() else None
 
-    def download(name, file):
-        if found := cached(name, file):
-            return found
-        raise LocalEntryNotFoundError("not in the cache")
-
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     find = partial(places.find, what="adapter", config="adapter_config.json")
     good = find("o/good")
     assert {path.name for path in good.files()} == {"adapter_config.json", "adapter_model.safetensors"}
@@ -340,15 +334,15 @@ def test_a_hub_that_cannot_be_reached(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", nobody)
     with pytest.raises(RealmodelsError, match=r"hub\.example cannot be reached; give a local folder"):
         load("owner/name")
-    assert asked == [(("hub.example", 443), places.SECONDS)]
+    assert asked == [(("hub.example", 443), fetching.SECONDS)]
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:1")
-    assert not places.find("owner/name").local  # behind a proxy only transformers can tell
+    assert fetching._online()  # behind a proxy only asking tells
 
 
-def test_a_name_in_the_hubs_cache_is_local(tiny, monkeypatch):
+def test_a_name_in_the_hubs_cache_is_here(tiny, monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, config: str(tiny / config))
     found = places.find("owner/name")
-    assert found.local
+    assert found.here()
     assert {path.name for path in found.files()} == {"config.json", "model.safetensors"}
 
 
@@ -381,6 +375,11 @@ def test_a_card_is_read_off_the_configuration_alone(copy):
     assert found.parameters == 2 * vocabulary * 32 + 2 * layer + 32
     assert found.kv_bytes_per_token == 2 * 2 * 2 * 8 * 2
     assert found.weight_bytes == 2 * found.parameters
+    assert found.linear == 2 * (layer - 2 * 32)  # neither norms nor embeddings and head
+    assert in_bits(found, "none") == found
+    whole = 2 * (found.parameters - found.linear)
+    assert in_bits(found, "8bit").weight_bytes == whole + found.linear
+    assert whole + 0.5 * found.linear < in_bits(found, "4bit").weight_bytes < whole + 0.52 * found.linear
 
 
 def test_tokens_to_be_read_are_counted_as_they_will_be(tiny, monkeypatch):

@@ -9,8 +9,9 @@ import pytest
 from realmodels import loading
 from realmodels.cli import COMMANDS
 from realmodels.errors import RealmodelsError
-from realmodels.fingerprints import fingerprints
+from realmodels.fingerprints import fingerprints, of_base
 from realmodels.loading import load, precision
+from realmodels.places import find
 from realmodels.resident import Resident
 from tests.realmodels.conftest import bpe, tiny_llama
 from tests.realmodels.test_loading import adapter_of
@@ -65,15 +66,21 @@ def test_of_other_programs_adapters_nothing_is_known(two, left):
     put_on(other, adapter)
 
 
-def test_a_base_of_the_hub_is_looked_at_once_it_is_here(two, monkeypatch):
-    _, other, adapter = two
-    (adapter / "train.json").write_text(json.dumps({"model_fingerprint": "0" * 16}))
-    resident = Resident(str(other), device="cpu")
-    with monkeypatch.context() as patch:
-        patch.setattr(type(resident.place), "files", lambda place: [])
-        _, tuned = resident.tuned([str(adapter)])
-    with pytest.raises(RealmodelsError, match="that it was trained on, or, if"), resident.wearing(tuned):
-        pass
+def test_an_adapter_outlives_an_optimisers_state(two):
+    one, other, adapter = two
+    (one / "optimizer.pt").write_bytes(b"moments")
+    loaded = load(str(one), device="cpu")
+    (adapter / "train.json").write_text(json.dumps(of_base(loaded)))
+    (one / "optimizer.pt").unlink()
+    assert loaded.fingerprint not in fingerprints(str(one))
+    put_on(one, adapter)
+    with pytest.raises(RealmodelsError, match="was trained on other weights"):
+        put_on(other, adapter)
+    (one / "pytorch_model.bin").write_bytes(b"never opened beside safetensors")
+    put_on(one, adapter)
+    (one / "model.safetensors").unlink()
+    (one / "rng_state.pth").write_bytes(b"state")
+    assert [path.name for path in find(str(one)).opened()] == ["config.json", "pytorch_model.bin"]
 
 
 ASK = {

@@ -163,7 +163,7 @@ def test_it_goes_by_a_short_name_unless_a_folder_has_that(smollm_folder, tmp_pat
 
     place = find(SMALL)
     assert Path(place.source) == smollm_folder
-    assert place.local
+    assert place.here()
     assert place.name == SMALL
     monkeypatch.chdir(tmp_path)
     (tmp_path / SMALL).mkdir()

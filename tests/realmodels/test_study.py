@@ -12,6 +12,7 @@ import pytest
 from realmodels import attend_heads, study_arms, study_watch, train_loop
 from realmodels.cli import COMMANDS
 from realmodels.errors import RealmodelsError
+from realmodels.resident import Resident
 from realmodels.study_arms import keys_of, results_of, shared_folder
 from realmodels.study_attend import METRICS
 from realmodels.study_cli import Study
@@ -316,6 +317,14 @@ def test_adapters_can_be_kept_and_open_in_peft(arms, tmp_path, tiny):
     results_of(order, some, silent)
     kept = [one for one in (tmp_path / "arms").iterdir() if (one / "adapter_config.json").exists()]
     assert len(kept) == 1
+    tuned = Resident(str(tiny), device="cpu").tuned([f"own={kept[0]}"], base=False)[0]
+    assert (tuned.arm, tuned.seed, tuned.step > 0) == ("known", some[0].seed, True)
+    other = shutil.copytree(tiny, tmp_path / "other" / tiny.name)
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    with pytest.raises(RealmodelsError, match="was trained on other weights"):
+        Resident(str(other), device="cpu").tuned([f"own={kept[0]}"])
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), kept[0])
     assert np.isfinite(sum(float(weight.detach().sum()) for weight in model.parameters()))
 
