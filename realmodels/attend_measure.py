@@ -164,7 +164,7 @@ class _Packet:
         """`work` of batches of rows, and whose they are."""
         lengths = [len(row) for row in self.rows]
         budget = token_budget(self.loaded, self.prefix.length, max(lengths))
-        for index, found in in_batches(lengths, work, budget, batch):
+        for index, found in in_batches(lengths, work, budget, batch, self.loaded, self.prefix.length):
             yield [self.items[i] for i in index], found
 
     def some(self, index: Ints) -> tuple[list[Row], list[Span]]:

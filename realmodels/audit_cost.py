@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from realmodels.audit import Job, read_data, recorded
 from realmodels.audit_parts import Parts
 from realmodels.audit_plan import Piece, Plan, make_plan
-from realmodels.card import ModelCard, describe
+from realmodels.card import ModelCard, describe, in_bits
 from realmodels.cost import calibrate, forward_tokens
 from realmodels.loading import load_tokens, precision
 from realmodels.prompting import Style, truth_prompt
@@ -55,6 +55,7 @@ def cost_of(job: Job, seconds: float = SECONDS, speed: float | None = None) -> C
             todo.append(number)
             left += len(piece.keys)
     counted = [plan.pieces[number] for number in _evenly(todo, SAMPLED)]
+    held = in_bits(card, job.load_in)
     tokens = load_tokens(job.model, allow_code=job.allow_code)
     found = sum(tokens_of(tokens, plan, piece) for piece in counted)
     share = sum(len(piece.keys) for piece in counted) / max(left, 1)
@@ -64,8 +65,8 @@ def cost_of(job: Job, seconds: float = SECONDS, speed: float | None = None) -> C
         answers - left,
         found / share if left else 0.0,
         speed or calibrate(card, seconds),
-        _memory(card),
-        card,
+        _memory(held),
+        held,
         plan.sources(),
     )
 
@@ -94,18 +95,19 @@ def render(cost: Cost, job: Job) -> str:
     """For a terminal."""
     card, asking = cost.card, job.asking
     kinds = ", ".join(f"{source} {count:,}" for source, count in cost.sources.items())
+    whole = "" if job.load_in == "none" else f" in {card.dtype}"
     done = f", of which {cost.finished:,} are finished" if cost.finished else ""
     return "\n".join(
         [
             f"{job.model}: {card.parameters / 1e6:,.1f}M parameters, {card.layers} layers, "
-            f"{card.dtype} on {card.device}",
+            f"{precision(card.dtype, job.load_in)} on {card.device}",
             f"{cost.rows:,} rows x {asking.prompts} prompts of {asking.shots} shots, estimator {asking.estimator}, "
             f"matcher {asking.matcher}{', and ' + ', '.join(asking.signals) if asking.signals else ''}",
             f"exemplars from: {kinds}",
             f"answers:        {cost.answers:,}{done}",
             f"forward tokens: about {cost.tokens:,.0f}",
             f"time:           about {_clock(cost.seconds)} ({cost.speed:,.0f} tokens a second on this device, "
-            "timed with random weights)",
+            f"timed with random weights{whole})",
             f"memory:         about {cost.memory / 2**30:.2f} GiB ({card.weight_bytes / 2**30:.2f} of it weights)",
             "nothing was loaded or written",
         ]

@@ -68,7 +68,7 @@ class TransformersBackend:
             return draw_answers(Reading(loaded, prefix, some), some, uniforms, stops, sampling.longest, draw)
 
         budget = max(max(lengths), token_budget(loaded, prefix.length, max(lengths)) // 4)
-        for index, found in in_batches(lengths, work, budget, batch):
+        for index, found in in_batches(lengths, work, budget, batch, loaded, prefix.length):
             for i, answers in zip(index, found, strict=True):
                 texts = [loaded.tokens.text(ids) for ids in answers]
                 yield part.index[i], (texts[0], texts[1:])

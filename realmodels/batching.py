@@ -28,9 +28,15 @@ def batches(lengths: Sequence[int], tokens: int, rows: int | None = None) -> Ite
 
 
 def in_batches(
-    lengths: Sequence[int], work: Callable[[np.ndarray], T], tokens: int, rows: int | None = None
+    lengths: Sequence[int],
+    work: Callable[[np.ndarray], T],
+    tokens: int,
+    rows: int | None = None,
+    loaded: Any = None,
+    shown: int = 0,
 ) -> Iterator[tuple[np.ndarray, T]]:
-    """`work` done for every batch of rows. Where memory runs out the batch, and those after it, are halved."""
+    """`work` done for every batch of rows. Where memory runs out the batch, and those after it, are halved; where none
+    is left to halve, how `loaded` was opened and whether `shown` tokens stand before each row say what to change."""
     most = None
     for batch in batches(lengths, tokens, rows):
         waiting = [batch]
@@ -44,11 +50,11 @@ def in_batches(
             except (RuntimeError, MemoryError) as problem:
                 if not out_of_memory(problem):
                     raise
-                _alone(len(part), lengths[part[0]])
+                _alone(len(part), lengths[part[0]], loaded)
                 if len(part) == 1:
                     raise RealmodelsError(
-                        f"out of memory on a single row of {lengths[part[0]]} tokens; use a smaller model, "
-                        "another dtype (--dtype bfloat16) or fewer shots"
+                        f"out of memory on a single row of {lengths[part[0]]} tokens; "
+                        f"try {' or '.join(_ways(loaded, shown))}"
                     ) from problem
                 most = (len(part) + 1) // 2
                 waiting.insert(0, part)
@@ -58,14 +64,26 @@ def in_batches(
             _free()  # outside of `except`, where the traceback still held the tensors
 
 
-def _alone(rows: int, longest: int) -> None:
+def _ways(loaded: Any, shown: int) -> list[str]:
+    from realmodels.relief import lighter
+    from realmodels.sharded import shared
+
+    ways: list[str] = []
+    if loaded is not None:
+        few = getattr(loaded.model, "is_quantized", False)
+        ways += lighter(loaded.device, loaded.dtype, loaded.options, few=few, shared=shared(loaded.model))
+        ways += ["fewer shots"] if shown > len(loaded.tokens.bos) else []
+    return [*ways, "a smaller model", "without the longest rows"]
+
+
+def _alone(rows: int, longest: int, loaded: Any) -> None:
     """Processes that share a base read the same rows: one of them cannot read fewer."""
     from realmodels.sharded import any_shared
 
     if any_shared():
         raise RealmodelsError(
             f"out of memory on {rows} rows of up to {longest} tokens, and a base that is shared out is not asked again "
-            "for fewer; drop the longest rows, or take another dtype (--dtype bfloat16) or more processes"
+            f"for fewer; try {' or '.join(_ways(loaded, 0))}"
         )
 
 

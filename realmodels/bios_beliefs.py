@@ -63,7 +63,7 @@ def read_claims(
     def work(index: NDArray[np.int64]) -> list[Read]:
         return _read(loaded, [rows[i] for i in index], layer)
 
-    for index, done in in_batches(lengths, work, token_budget(loaded, 0, max(lengths)), batch):
+    for index, done in in_batches(lengths, work, token_budget(loaded, 0, max(lengths)), batch, loaded):
         for i, read in zip(index, done, strict=True):
             found[i] = read
     return found

@@ -115,7 +115,7 @@ def draw_texts(
 
     found: list[list[dict[str, Any]]] = [[] for _ in prompts]
     budget = max(max(lengths), token_budget(loaded, 0, max(lengths), TOGETHER) // copies)
-    for index, drawn in in_batches(lengths, work, budget, batch):
+    for index, drawn in in_batches(lengths, work, budget, batch, loaded):
         for i, texts in zip(index, drawn, strict=True):
             found[i] = [
                 {"text": loaded.tokens.text(ids).strip(), "tokens": len(ids), "finished": len(ids) < most}

@@ -108,7 +108,8 @@ def _greedy(
         first = likeliest(logits(loaded, reading.hidden[places, ends]), places, 0)
         return go_on(reading, places, ends, [row.asked for row in some], first, stops, most, likeliest)
 
-    for index, found in in_batches(lengths, work, token_budget(loaded, prefix.length, max(lengths)), batch):
+    tokens = token_budget(loaded, prefix.length, max(lengths))
+    for index, found in in_batches(lengths, work, tokens, batch, loaded, prefix.length):
         yield from ((part.index[i], ids) for i, ids in zip(index, found, strict=True))
 
 
@@ -134,7 +135,8 @@ def _letters(
             )
         return found
 
-    for index, found in in_batches(lengths, work, token_budget(loaded, prefix.length, max(lengths)), batch):
+    tokens = token_budget(loaded, prefix.length, max(lengths))
+    for index, found in in_batches(lengths, work, tokens, batch, loaded, prefix.length):
         yield from ((part.index[i], scores) for i, scores in zip(index, found, strict=True))
 
 

@@ -55,7 +55,7 @@ def read_answers(
         ]
 
     tokens = token_budget(loaded, prefix.length, max(lengths) + room)
-    for index, found in in_batches(lengths, work, tokens, batch):
+    for index, found in in_batches(lengths, work, tokens, batch, loaded, prefix.length):
         yield from ((part.index[i], read) for i, read in zip(index, found, strict=True))
 
 
@@ -75,7 +75,8 @@ def beginnings(loaded: Loaded, part: Asking, batch: int | None) -> Iterator[tupl
             for row, score in zip(some, scores, strict=True)
         ]
 
-    for index, found in in_batches(lengths, work, token_budget(loaded, prefix.length, max(lengths)), batch):
+    tokens = token_budget(loaded, prefix.length, max(lengths))
+    for index, found in in_batches(lengths, work, tokens, batch, loaded, prefix.length):
         yield from ((part.index[i], logs) for i, logs in zip(index, found, strict=True))
 
 

@@ -68,7 +68,7 @@ def embed(loaded: Loaded, style: Style, questions: Sequence[str], batch: int | N
         means = [one[before : len(rows[i])].mean(0) for one, i in zip(hidden, index, strict=True)]
         return torch.stack(means).cpu().numpy()
 
-    for index, some in in_batches(lengths, work, token_budget(loaded, 0, max(lengths)), batch):
+    for index, some in in_batches(lengths, work, token_budget(loaded, 0, max(lengths)), batch, loaded):
         found[index] = some
     return found
 

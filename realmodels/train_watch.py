@@ -155,5 +155,5 @@ def exact_match(loaded: Loaded, held: TrainSet, recipe: Recipe) -> float:
             return int(answer_loss(loaded.model, lines)[1].sum())
 
     lengths = [len(item) for item in held.items]
-    counted = in_batches(lengths, right, max(lengths), HELD_OUT_AT_ONCE)
+    counted = in_batches(lengths, right, max(lengths), HELD_OUT_AT_ONCE, loaded)
     return sum(found for _, found in counted) / len(held)

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -174,6 +175,11 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_cost(job):
     assert re.search(r"forward tokens: about [\d,]+\n", text)
     assert re.search(r"time: +about \d+ s \([\d,]+ tokens a second on this device", text)
     assert "nothing was loaded or written" in text
+    few = replace(job, load_in="4bit")
+    held = cost_of(few, speed=1.0)
+    assert cost.memory - held.memory == cost.card.weight_bytes - held.card.weight_bytes > 0
+    assert "float32 in 4bit on cpu" in render(held, few)
+    assert "random weights in float32)" in render(held, few)
 
 
 def test_a_dry_run_knows_what_is_finished(job):

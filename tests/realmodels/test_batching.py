@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -57,8 +59,28 @@ def test_a_single_row_that_does_not_fit():
     def work(index):
         raise MemoryError
 
-    with pytest.raises(RealmodelsError, match=r"single row of 9 tokens.*--dtype"):
+    def said(device, dtype, options=(), shown=0):
+        loaded = SimpleNamespace(
+            model=torch.nn.Linear(1, 1),
+            tokens=SimpleNamespace(bos=(1,)),
+            device=device,
+            dtype=dtype,
+            options=options,
+        )
+        with pytest.raises(RealmodelsError, match="single row of 9 tokens; try ") as caught:
+            list(in_batches(LENGTHS, work, 20, None, loaded, shown))
+        return str(caught.value).rpartition("; try ")[2]
+
+    rest = "a smaller model or without the longest rows"
+    assert said("cpu", "float32", ("--load-in",), 7) == f"--dtype bfloat16 or fewer shots or {rest}"
+    assert said("cuda:0", "bfloat16", ("--load-in",), 1) == f"--load-in 4bit or {rest}"
+    assert said("cuda:0", "bfloat16") == rest
+    with pytest.raises(RealmodelsError, match=f"single row of 9 tokens; try {rest}$"):
         list(in_batches(LENGTHS, work, 20))
+
+
+def test_what_a_command_can_be_told_comes_with_its_model(tiny):
+    assert load(str(tiny), device="cpu", options=("--load-in",)).options == ("--load-in",)
 
 
 def test_other_errors_are_not_hidden():
