@@ -21,7 +21,10 @@ USERS = {
     BASE: ("theory",),
 }
 # Used where it is found, asked for by no extra: what needs it says so.
-BY_THE_WAY = {"realmodels": {"vllm", "datasets"}}
+BY_THE_WAY = {
+    "realmodels": {"vllm", "datasets"},
+    "tests": {"pillow"},  # matplotlib writes its PNGs with it
+}
 # No test imports these: what calls them, and the words with which it does.
 CALLED = {
     "pytest-benchmark": ("Makefile", "--benchmark-columns"),
