@@ -15,6 +15,7 @@ from synthetic.model import Cache, LlamaSpec, hidden_states, logits
 from synthetic.sampling import check_law, choose
 
 Ints = NDArray[np.int64]
+FEWER = 0.9  # of the rows of a batch: when no more go on, those that have ended leave it
 
 
 def read_prefix(weights: Mapping[str, Tensor], spec: LlamaSpec, prefix: Sequence[int]) -> Cache:
@@ -109,13 +110,21 @@ def _decode(
     uniform = uniform.flatten(0, 1)
     said = torch.full((n * draws, most), -1)
     stops = torch.tensor(sorted(stop), dtype=torch.int64)
-    going = torch.ones(n * draws, dtype=torch.bool)
+    rows, going = torch.arange(n * draws), torch.ones(n * draws, dtype=torch.bool)  # of what is read on
     for i in range(most):
-        token = choose(logits(weights, last), uniform[:, i], temperature, top_k)
+        token = choose(logits(weights, last), uniform[rows, i], temperature, top_k)
         going &= ~torch.isin(token, stops)
-        said[going, i] = token[going]
+        said[rows[going], i] = token[going]
         if i + 1 == most or not going.any():
             break
-        at = (before + lengths + i)[:, None]
+        if (stay := worth_leaving(going)) is not None:
+            cache, token, rows, going = cache.rows(stay), token[stay], rows[stay], going[stay]
+        at = (before + lengths[rows] + i)[:, None]
         last = hidden_states(weights, spec, token[:, None], at, cache=cache)[:, 0]
     return said.view(n, draws, most).numpy()
+
+
+def worth_leaving(going: Tensor) -> Tensor | None:
+    """The rows of a batch that go on, once so many have ended that the others are better read without them."""
+    stay = going.nonzero()[:, 0]
+    return stay if len(stay) <= FEWER * len(going) else None

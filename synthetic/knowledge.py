@@ -28,6 +28,7 @@ Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 NOT_PROBED = -1  # the category of facts that no split has: shown in prompts, or never to be asked for
+LIKELY = ("log_likelihood",)
 PANEL = 16  # other subjects whose mean stands for p(y | r)
 
 
@@ -156,7 +157,13 @@ def _probe(base: Base) -> Knowledge:
     said = np.full(n, NOT_PROBED, np.int64)
     for j, prefix, asked in _prompts(base, facts, uses.shots):
         found = score_answers(
-            base.weights, base.spec, asked, prefix=prefix, temperature=setup.temperature, top_k=setup.top_k
+            base.weights,
+            base.spec,
+            asked,
+            prefix=prefix,
+            temperature=setup.temperature,
+            top_k=setup.top_k,
+            only=("sampled",),
         )
         greedy[asked.facts, j], sampled[asked.facts, j] = found.greedy, found.sampled
         if j == 0:
@@ -167,7 +174,7 @@ def _probe(base: Base) -> Knowledge:
     stored, log_p = np.zeros((n, len(told)), bool), np.full((n, len(told)), np.nan)
     for i, sentence in enumerate(told):
         asked = ask(base, facts, sentence)
-        found = score_answers(base.weights, base.spec, asked, prefix=begin)
+        found = score_answers(base.weights, base.spec, asked, prefix=begin, only=LIKELY)
         stored[facts, i], log_p[facts, i] = found.greedy, found.log_likelihood
     log_prior = np.full(n, np.nan)
     log_prior[facts] = _log_prior(base)[world.answer[facts]]
@@ -217,7 +224,8 @@ def _log_prior(base: Base) -> Array:
             np.repeat(asked.relation, len(pool)),
             asked.end,
         )
-        log_p = score_answers(base.weights, base.spec, every, prefix=[base.vocabulary.bos]).log_likelihood
+        begin = [base.vocabulary.bos]
+        log_p = score_answers(base.weights, base.spec, every, prefix=begin, only=LIKELY).log_likelihood
         mean = np.exp(log_p).reshape(len(panel), len(pool)).mean(axis=0)
         found[pool.start : pool.stop] = np.log(np.maximum(mean, 1e-300))
     return found

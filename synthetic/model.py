@@ -151,6 +151,10 @@ class Cache:
             *([part.repeat_interleave(times, 0) for part in parts] for parts in (self.keys, self.values))
         )
 
+    def rows(self, some: Tensor) -> Cache:
+        """These rows alone."""
+        return Cache(*([part[some] for part in parts] for parts in (self.keys, self.values)))
+
     def write(self, layer: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         slots = positions[:, None, :, None].expand_as(k)
         return self.keys[layer].scatter_(2, slots, k), self.values[layer].scatter_(2, slots, v)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthetic.errors import SyntheticError
-from synthetic.generate import padded
+from synthetic.generate import padded, worth_leaving
 from synthetic.machine import one_thread
 from synthetic.marking import Paper, papers
 from synthetic.model import Cache, LlamaSpec, hidden_states, logits
@@ -125,17 +125,21 @@ def _continued(
     cache, positions = room_after(read, before, of, tokens.shape[1], most)
     last = hidden_states(weights, spec, tokens, positions, take=lengths[:, None] - 1, cache=cache)[:, 0]
     said = torch.full((len(tokens), most), -1)
+    rows = torch.arange(len(tokens))  # of what is read on
     going = torch.ones(len(tokens), dtype=torch.bool)
     opened = torch.zeros(len(tokens), dtype=torch.bool)
     for i in range(most):
         token = logits(weights, last).argmax(-1)
         going &= token != stop
-        said[going, i] = token[going]
+        said[rows[going], i] = token[going]
         going &= ~(opened & (token == end))
         opened |= token == opening
         if i + 1 == most or not going.any():
             break
-        at = (before[of] + lengths + i)[:, None]
+        if (stay := worth_leaving(going)) is not None:
+            cache, token, rows = cache.rows(stay), token[stay], rows[stay]
+            going, opened = going[stay], opened[stay]
+        at = (before[of] + lengths + i)[rows, None]
         last = hidden_states(weights, spec, token[:, None], at, cache=cache)[:, 0]
     return said
 

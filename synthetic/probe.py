@@ -43,8 +43,10 @@ def score_answers(
     temperature: float = 0.5,
     top_k: int = 40,
     batch: int = 256,
+    only: Sequence[str] = ("sampled", "log_likelihood"),
 ) -> Answered:
-    """Exact and in one pass: what follows `prefix` and each prompt is held against the right answer and the end."""
+    """Exact and in one pass: what follows `prefix` and each prompt is held against the right answer and the end. Beside
+    greedy answers `only` the fields that are named are worked out; the other is nan."""
     check_law(temperature, top_k)
     if temperature == 0:
         raise SyntheticError(
@@ -62,7 +64,8 @@ def score_answers(
         for first in range(0, len(order), batch):
             some = order[first : first + batch]
             ends = [(*asked.answers[i], asked.end) for i in some]
-            parts = _score(weights, spec, start, [whole[i] for i in some], ends, (temperature, top_k))
+            laws = ((temperature, top_k) if "sampled" in only else None, "log_likelihood" in only)
+            parts = _score(weights, spec, start, [whole[i] for i in some], ends, laws)
             for field, part in zip(vars(out).values(), parts, strict=True):
                 field[some] = part.numpy()
     return out
@@ -74,9 +77,10 @@ def _score(
     start: Cache,
     whole: Sequence[Tokens],
     ends: Sequence[Tokens],
-    law: tuple[float, int],
+    laws: tuple[tuple[float, int] | None, bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Right at every step, chance under the law, log-likelihood (n,) of what `ends` each sequence."""
+    """Right at every step, chance under the law, log-likelihood (n,) of what `ends` each sequence; nan where there is
+    no law or no likelihood is wanted."""
     (tokens, lengths), (wanted, widths) = padded(whole), padded(ends)
     before = start.keys[0].shape[2]
     column = torch.arange(wanted.shape[1])
@@ -92,9 +96,14 @@ def _score(
         table[used] = part.double()
         return table
 
+    def total(law: tuple[float, int] | None) -> Tensor:
+        if law is None:
+            return torch.full((len(tokens),), torch.nan, dtype=torch.float64)
+        return over_answers(log_chance(heard, target, *law), 0.0).sum(1)
+
     right = over_answers(heard.argmax(-1) == target, 1.0).prod(1) > 0
-    chance = over_answers(log_chance(heard, target, *law), 0.0).sum(1).exp().clamp(max=1.0)
-    return right, chance, over_answers(log_chance(heard, target, 1.0, 0), 0.0).sum(1)
+    law, likely = laws
+    return right, total(law).exp().clamp(max=1.0), total((1.0, 0) if likely else None)
 
 
 def probe(

@@ -1,42 +1,22 @@
-"""What is done again comes out the same: the tests that say so, run as one, and a line of survived.jsonl for each way
-in which a run could have differed.
+"""What is done again comes out the same: the tests that say so, by the ways in which a run could have differed.
 
-    python tests/hardening/repeat.py [--keep]
-
-A trial is a test; what is not here to be tried (a model that was not given) is no trial.
+python tests/hardening/repeat.py [--keep]
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import subprocess
 import sys
-import tempfile
-import xml.etree.ElementTree as xml
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.hardening.survived import Trial, keep  # noqa: E402
+from tests.hardening.trials import Way, tried  # noqa: E402
 
 HERE = "tests/hardening/test_repeat.py"
 STATE = "tests/hardening/test_random_state.py"
-
-
-@dataclass(frozen=True)
-class Way:
-    """`tests` are file::function; `found` is what they hold to be equal."""
-
-    what: str
-    found: str
-    tests: tuple[str, ...]
-
-
 WAYS = (
     Way(
         "again in another process, with another Python hash seed",
@@ -87,51 +67,8 @@ WAYS = (
 )
 
 
-def run(report: Path, tests: Sequence[str]) -> None:
-    """All of them in one process; what it says goes to the screen."""
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    subprocess.run([sys.executable, *words], cwd=ROOT, env=env, check=False)
-
-
-def outcomes(report: Path) -> dict[str, list[bool]]:
-    """By test, whether each of its cases was passed; one that was skipped was none."""
-    found: dict[str, list[bool]] = {}
-    for case in xml.parse(report).getroot().iter("testcase"):
-        ends = {child.tag for child in case} & {"failure", "error", "skipped"}
-        if "skipped" not in ends:
-            test = f"{case.attrib['classname'].replace('.', '/')}.py::{case.attrib['name'].partition('[')[0]}"
-            found.setdefault(test, []).append(not ends)
-    return found
-
-
-def lines(found: Mapping[str, list[bool]]) -> list[Trial]:
-    """One for every way, of which each test that was tried counts as often as it has cases."""
-    made = []
-    for way in WAYS:
-        own = [passed for test in way.tests for passed in found.get(test, [])]
-        command = "python tests/hardening/repeat.py --keep"
-        made.append(Trial("repeat", way.what, len(own), sum(own), way.found, command))
-    return made
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--keep", action="store_true", help="leave lines in survived.jsonl")
-    return parser
-
-
-def main(words: list[str] | None = None) -> int:
-    flags = parser().parse_args(words)
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        run(report, [test for way in WAYS for test in way.tests])
-        made = lines(outcomes(report))
-    for one in made:
-        print(f"{one.survived} of {one.tried} survived: {one.what}")
-        if flags.keep and one.tried:
-            keep(one)
-    return int(any(one.survived < one.tried or not one.tried for one in made))
+def main(words: Sequence[str] | None = None) -> int:
+    return tried("repeat", WAYS, __doc__ or "", words)
 
 
 if __name__ == "__main__":

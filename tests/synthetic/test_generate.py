@@ -7,7 +7,7 @@ import torch
 
 from synthetic.errors import SyntheticError
 from synthetic.generate import generate, padded, read_prefix
-from synthetic.model import LlamaSpec, hidden_states, initialise, logits
+from synthetic.model import Cache, LlamaSpec, hidden_states, initialise, logits
 from synthetic.sampling import check_law, choose, log_chance
 
 SPEC = LlamaSpec(
@@ -68,6 +68,21 @@ def test_draws_depend_on_the_seed_and_not_on_the_batch():
     assert (draw(1, 100) != draw(2, 100)).any()
     assert (draw(1, 100)[:, 0] != draw(1, 100)[:, 1]).any()
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_texts_that_have_ended_leave_the_batch_and_change_nothing(monkeypatch):
+    left, rows = [], Cache.rows
+    monkeypatch.setattr(Cache, "rows", lambda cache, some: left.append(len(some)) or rows(cache, some))
+
+    def draw(fewer):
+        monkeypatch.setattr("synthetic.generate.FEWER", fewer)
+        return generate(WEIGHTS, SPEC, PROMPTS * 4, most=20, stop=(STOP, 5), temperature=1.5, draws=3, seed=3)
+
+    every = draw(0.0)
+    assert not left
+    assert (draw(0.9) == every).all()
+    assert len(left) > 3
+    assert left == sorted(left, reverse=True)
 
 
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, 0), (0.7, 5), (2.0, 24)])

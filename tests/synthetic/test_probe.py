@@ -66,6 +66,16 @@ def test_scores_are_those_computed_by_hand(top_k, batch):
     assert {len(answer) for answer in ASKED.answers} >= {1, 2, 3}
 
 
+@pytest.mark.parametrize("name", ["sampled", "log_likelihood"])
+def test_what_nobody_wants_is_not_worked_out(name):
+    every, some = (score_answers(WEIGHTS, SPEC, ASKED, **only) for only in ({}, {"only": (name,)}))
+    assert (some.greedy == every.greedy).all()
+    assert (getattr(some, name) == getattr(every, name)).all()
+    (other,) = {"sampled", "log_likelihood"} - {name}
+    assert np.isnan(getattr(some, other)).all()
+    assert np.isfinite(getattr(every, other)).all()
+
+
 def test_chances_of_all_answers_sum_to_one():
     every = [(a,) for a in range(21) if a != END] + [
         (a, b) for a, b in product(range(21), repeat=2) if END not in (a, b)

@@ -256,15 +256,28 @@ def test_the_prompt_with_texts_shows_gold_about_subjects_of_no_other_use(desk, m
     assert "</s>" not in words
 
 
+def both_sides(desk, found):
+    """The better and the worse believed texts with their heads, and how a network hears either on average."""
+    sides = [desk.script.sequences(texts.keep(texts.relation >= 0)) for texts in pairs(found)]
+
+    def heard(weights):
+        with torch.inference_mode():
+            return [
+                float(log_likelihood(weights, desk.base.spec, whole, np.array(heads)).mean())
+                for whole, heads in sides
+            ]
+
+    return sides, heard
+
+
 def test_preference_moves_towards_the_better_believed_text_for_as_long_as_it_was_told(desk, found):
     """Whether it does, and by how many tokens, is worked out here from the pairs themselves."""
-    sides = [desk.script.sequences(texts.keep(texts.relation >= 0)) for texts in pairs(found)]
+    sides, heard = both_sides(desk, found)
     start = Written(desk.stamp, desk.base.weights, 0)
 
     def margin(weights):
-        with torch.inference_mode():
-            high, low = (log_likelihood(weights, desk.base.spec, w, np.array(heads)) for w, heads in sides)
-        return float((high - low).mean())
+        high, low = heard(weights)
+        return high - low
 
     lengths = sorted(len(high) + len(low) for high, low in zip(*(w for w, _ in sides), strict=True))
     budget = int(2.5 * sum(lengths))
@@ -277,14 +290,8 @@ def test_preference_moves_towards_the_better_believed_text_for_as_long_as_it_was
 
 def test_what_preference_is_held_against_reads_the_preferred_texts_alone_for_as_long(desk, found):
     """By likelihood of each side, and by the tokens that were read; the other side gains by less."""
-    sides = [desk.script.sequences(texts.keep(texts.relation >= 0)) for texts in pairs(found)]
+    sides, heard = both_sides(desk, found)
     start = Written(desk.stamp, desk.base.weights, 0)
-
-    def heard(weights):
-        with torch.inference_mode():
-            high, low = (log_likelihood(weights, desk.base.spec, w, np.array(heads)) for w, heads in sides)
-        return float(high.mean()), float(low.mean())
-
     budget = 4 * sum(map(len, sides[0][0]))
     read = read_on(desk, found, start, budget)
     before, after = heard(start.weights), heard(read.weights)
