@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class Picture:
     @property
     def words(self) -> str:
         """What it shows, and of what."""
-        more = self.name.removeprefix(self.kind).strip("-")
+        more = _claims(self.data) if self.kind == "forest" else self.name.removeprefix(self.kind).strip("-")
         return f"{ABOUT[self.kind][0]}{f' ({more})' if more else ''}"
 
     def figure(self) -> Markup:
@@ -99,6 +100,13 @@ def _taken(paths: Sequence[Path]) -> list[Picture]:
             behind = numbers.get(path.stem) or next(one for one in paths[at:] if one.suffix == ".csv")
             pictures.append(Picture(kind_of(path.stem), path.stem, path.read_bytes(), behind.read_bytes()))
     return pictures
+
+
+def _claims(data: bytes) -> str:
+    """The claims of a forest, from the first to the last that is drawn in it."""
+    rows = csv.DictReader(data.decode("utf-8").splitlines())
+    found = [row["claim"] for row in rows if row["mean"]]
+    return " to ".join(dict.fromkeys((found[0], found[-1])))
 
 
 def _uri(kind: str, content: bytes) -> str:

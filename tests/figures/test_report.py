@@ -335,6 +335,14 @@ def test_a_picture_is_at_home_with_its_first_claim_and_linked_from_others():
     assert 'href="#figure-mechanism-synthetic-R2-2layer"' in shown([picture], "X3")[0]
 
 
+@pytest.mark.parametrize(("sheet", "claims"), [("A1", "A1 to A4"), ("B5", "B5 to B6"), ("X4", "X4 to X6")])
+def test_a_forest_is_called_by_all_claims_that_are_drawn_in_it(sheet, claims):
+    """B7, which has rows nowhere, is in the file of numbers and not in the picture."""
+    data = (Path(report.__file__).parent / "gallery" / f"forest-{sheet}.csv").read_bytes()
+    picture = Picture("forest", f"forest-{sheet}", b"<svg/>", data)
+    assert picture.words == f"{ABOUT['forest'][0]} ({claims})"
+
+
 def test_two_runs_of_a_study_in_one_laboratory_keep_their_own_pictures(tmp_path):
     for i, gap in enumerate((0.3, 0.1)):
         (tmp_path / f"salience-{i}").mkdir()
