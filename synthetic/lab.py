@@ -115,7 +115,7 @@ class _Crew:
     def __enter__(self) -> _Crew:
         missing = [unit for unit in self.plan.units if self._run(unit).missing([unit.key])]
         warm = warm_bases(self.plan, missing)
-        self.queue = Queue(missing, warm)
+        self.queue = Queue(missing, warm, self.workers)
         cold = {(unit.rung, unit.seed): unit for unit in missing if (unit.rung, unit.seed) not in warm}
         total = sum(map(self.plan.seconds, missing)) + sum(map(self.plan.shared_seconds, cold.values()))
         self.display = Display(total, len(missing), self.stream)

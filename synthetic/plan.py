@@ -174,11 +174,13 @@ class Queue:
     """Hands out units so that no two workers build the same base at once.
 
     One unit of a (rung, seed) goes first; when it is finished the others are free. A worker stays with the base that it
-    has, then opens a new one, then helps others.
+    has, then opens a new one, then helps others. Bases that are too few for all workers are opened at once: what waits
+    for them would keep some idle at the end.
     """
 
     units: Iterable[Unit]
     warm: Iterable[tuple[str, int]] = ()  # bases that are on disk
+    workers: int = 1
     _waiting: dict[tuple[str, int], list[Unit]] = field(default_factory=dict, init=False)
     _opening: set[tuple[str, int]] = field(default_factory=set, init=False)
     _open: set[tuple[str, int]] = field(default_factory=set, init=False)
@@ -196,7 +198,8 @@ class Queue:
         """The next unit of this worker; None if there is none now (or none any more, if the queue is empty)."""
         left = [base for base, units in self._waiting.items() if units and base not in self._opening]
         mine = [base for base in left if base in self._open and base == self._last.get(worker)]
-        for base in (*mine, *(b for b in left if b not in self._open), *left):
+        new = [base for base in left if base not in self._open]
+        for base in (*new, *left) if 0 < len(new) < self.workers else (*mine, *new, *left):
             if base not in self._open:
                 self._opening.add(base)
             self._last[worker] = base
@@ -223,7 +226,7 @@ class Queue:
 
 def simulate(plan: Plan, units: Sequence[Unit], workers: int) -> float:
     """Seconds that `units` take on the reference machine, by the order in which the queue would hand them out."""
-    queue, now = Queue(units, warm_bases(plan, units)), 0.0
+    queue, now = Queue(units, warm_bases(plan, units), workers), 0.0
     clock: list[tuple[float, int, Unit]] = []
     idle = list(range(workers))
     while len(queue) or clock:

@@ -309,6 +309,18 @@ def test_one_unit_of_a_base_goes_first_and_workers_stay_with_their_base():
     assert len(queue) == 0
 
 
+def test_the_last_base_is_opened_before_it_keeps_a_worker_waiting():
+    queue = Queue(units(3), workers=2)
+    first, second = queue.take(0), queue.take(1)
+    queue.finish(first)
+    assert queue.take(0) == Unit("a", "r", 2)  # and not the rest of the first
+    queue.finish(second)
+    assert queue.take(1) == Unit("b", "r", 1)
+    alone = Queue(units(2), workers=1)
+    alone.finish(alone.take(0))
+    assert alone.take(0) == Unit("b", "r", 0)
+
+
 def test_a_base_that_could_not_be_built_is_tried_by_one_worker_again():
     queue = Queue(units(1))
     queue.finish(queue.take(0), well=False)
@@ -334,6 +346,8 @@ def test_the_estimate_follows_the_order_of_work(toys):
     )  # the second study waits for the base, which is done with the first
     assert simulate(plan, plan.units[1:], 2) == 5 + 12  # the first base is on disk; then the second seed
     assert simulate(plan, (), 2) == 0
+    three = make_plan("full", (), ("R2-2layer",), (3,))
+    assert simulate(three, three.units, 2) == 12 + 12 + 5  # and not 17 + 17: the third base is opened at 12
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(toys, tmp_path, monkeypatch):
