@@ -18,7 +18,7 @@ from realmodels.study_facts import Facts, facts_of
 from realmodels.study_gaps import PRIMARY, _studies, arm_section, counting, gap_table, interval_of, table
 from realmodels.study_plan import plan_questions
 from realmodels.study_prompts_ask import HOOK, PROMPTS, UNRELATED, WORDINGS, WORKED, blocks, sats
-from realmodels.study_prompts_edges import gap_follows_edges, gaps, rank_agreement
+from realmodels.study_prompts_edges import gap_follows_edges, gaps, rank_agreement, rank_shift
 from realmodels.study_prompts_near import embeddings, quarters, similarity
 from realmodels.study_questions import USUAL, Bundle, Kind, arms_of, exams_of, run_questions
 from realmodels.study_records import STRATA, Paper, Stamp, items, of_arm, of_base, rate, supported
@@ -159,10 +159,12 @@ def ranked(bundle: Bundle, stamp: Stamp) -> Iterator[Record]:
         return
     hits = {prompt: np.stack([one.asked[one.steps, "test", prompt].hits for one in ends]) for prompt in FAR}
     for prompt in FAR:
-        if np.isfinite(found := rank_agreement(hits["zero"], hits[prompt], bundle.seed)):
-            yield replace(stamp, prompt=prompt).record(
-                "test", "all", "selection_rank_agreement", found, len(ends)
-            )
+        for metric, of in (
+            ("selection_rank_agreement", rank_agreement),
+            ("selection_rank_shift", rank_shift),
+        ):
+            if np.isfinite(found := of(hits["zero"], hits[prompt], bundle.seed)):
+                yield replace(stamp, prompt=prompt).record("test", "all", metric, found, len(ends))
 
 
 def instructed(bundle: Bundle, papers: Sequence[Paper]) -> Iterator[Record]:

@@ -51,6 +51,13 @@ def gap_follows_edges(relation: ArrayLike, gap: ArrayLike, edges: ArrayLike) -> 
     return correlation(*means)
 
 
+def rank_shift(first: ArrayLike, second: ArrayLike, seed: int) -> float:
+    """How much less the two rankings agree than the noisier of them does with itself, always on other items."""
+    return min(rank_agreement(one, one, seed) for one in (first, second)) - rank_agreement(
+        first, second, seed
+    )
+
+
 def rank_agreement(first: ArrayLike, second: ArrayLike, seed: int) -> float:
     """Over training sets: accuracies on one half of the items, from hits `first` (sets, items), against those on the
     other half from `second`; the mean over halvings and over which half comes first, nan where nothing can be

@@ -52,6 +52,7 @@ def signals(desk: Desk, found: Library) -> Iterator[Record]:
     sizes = [size for size in LABELS if size < len(right)]
     probes = {size: fit_probe(features[order[:size]], right[order[:size]]) for size in (*sizes, len(right))}
     ridges = {ridge: fit_probe(features, right, ridge) for ridge in RIDGES}
+    as_said = fit_probe(*found.labelled_as_said)
     for split_name, subjects in desk.asked.items():
         texts = desk.script.write(base.weights, subjects, draws=SAMPLES, seed=desk.draw("own", split_name))
         claims = Claims(base, texts)
@@ -67,6 +68,7 @@ def signals(desk: Desk, found: Library) -> Iterator[Record]:
             "consistency": consistency(claims, SAMPLES),
             "verification": verification(claims),
             "probe": by_labels[len(right)],
+            "probe-as-said": claims.spread(as_said(states)),
         }
         for name, belief in beliefs.items():
             yield from _judged(stamp, split_name, f"signal={name}", belief[well], true[well])

@@ -38,6 +38,13 @@ def longest(texts: Texts, draws: int) -> Texts:
     return texts[_best(well.claims.astype(np.float64), draws)]
 
 
+def first_texts(texts: Texts, draws: int) -> Texts:
+    """The first of the `draws` texts side by side about each subject, whatever its length, without its malformed
+    lines."""
+    well = texts.keep(texts.relation != MALFORMED)
+    return well[draws * np.arange(len(well) // draws)]
+
+
 def best_texts(texts: Texts, scores: ArrayLike, draws: int, claims: ArrayLike) -> Texts:
     """Of the `draws` texts side by side about each subject the one whose claims score highest on average, among those
     with the most claims up to claims[i] of them; the first among equals."""

@@ -63,13 +63,14 @@ class Plan:
 
     @property
     def units(self) -> tuple[Unit, ...]:
-        """Rung by rung and seed by seed, so that the studies of one base come together."""
-        rungs = dict.fromkeys(job.rung for job in self.jobs)
+        """Rung by rung and seed by seed, so that the studies of one base come together; the longest first, so that no
+        worker ends long before the others."""
+        longest = sorted(self.jobs, key=lambda job: -job.study.cost_seconds(job.setup))
         return tuple(
             Unit(job.study.name, rung, seed)
-            for rung in rungs
+            for rung in dict.fromkeys(job.rung for job in self.jobs)
             for seed in self.seeds
-            for job in self.jobs
+            for job in longest
             if job.rung == rung
         )
 

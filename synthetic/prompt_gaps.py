@@ -17,7 +17,9 @@ WHERE = (
     ("test", "all"),
     ("ood-relation", "all"),
     ("ood-type", "all"),
-    *(("graded", f"similarity={quarter}") for quarter in (4, 3, 2, 1)),  # nearest first
+    *(
+        (split, f"similarity={quarter}") for split in ("test", "graded") for quarter in (4, 3, 2, 1)
+    ),  # nearest first
 )
 UNTUNED = KNOWN.at(trained_on="none", arm="base")
 

@@ -91,7 +91,7 @@ def make_hall(setup: Setup, seed: int, cache: Path | None) -> Hall:
         )
     }
     ends = np.cumsum([len(some) for some in facts.values()])
-    test, *far = (
+    (near, where), *far = (
         (exam(ground, name, some, knowledge=known, better=better, lesser=lesser), slice(end - len(some), end))
         for (name, some), end in zip(facts.items(), ends.tolist(), strict=True)
         if len(some)
@@ -99,17 +99,20 @@ def make_hall(setup: Setup, seed: int, cache: Path | None) -> Hall:
     every = np.concatenate(list(facts.values()))
     cosine = similarity(ground, np.concatenate([better.facts, lesser.facts]), every)
     graded = exam(ground, "graded", every, knowledge=known).labelled(similarity=quarters(cosine))
+    test = near.labelled(
+        similarity=quarters(cosine[where])
+    )  # its own: the farthest of all are another type's
     shown = exemplars(ground, DRAWS)
     return Hall(
         ground,
         known,
         pool,
         rows,
-        test[0],
+        test,
         tuple(far),
         graded,
         {name: pose(shown, facts["test"], name) for name in prompts_of(setup)},
-        {name: pose(shown, every[len(test[0]) :], name) for name in prompts_of(setup) if far},
+        {name: pose(shown, every[len(test) :], name) for name in prompts_of(setup) if far},
         Stamp(setup.lab, "prompts", "-", seed, "all", 0, "none"),
     )
 

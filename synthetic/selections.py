@@ -45,6 +45,13 @@ def left_over(pool: Pool, sets: Iterable[Rows]) -> Rows:
     return pool.rows("instruct", np.flatnonzero(some), None, {})
 
 
+def rank_shift(first: ArrayLike, second: ArrayLike, seed: int) -> float:
+    """How much less the two rankings agree than the noisier of them does with itself, always on other items. Two that
+    differ by noise alone agree at least so well, also where one has more of it because its sets lie closer together."""
+    itself = min(rank_agreement(hits, hits, seed) for hits in (first, second))
+    return itself - rank_agreement(first, second, seed)
+
+
 def rank_agreement(first: ArrayLike, second: ArrayLike, seed: int, splits: int = SPLITS) -> float:
     """Rank correlation over training sets of their accuracies on one half of the items, from hits `first`
     (sets, items), with those on the other half, from hits `second`; mean over halvings and over which half comes

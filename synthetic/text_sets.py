@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from synthetic.beliefs import Claims, statement, states_of
 from synthetic.biographies import MALFORMED, Texts, gold, true_claims
 from synthetic.errors import SyntheticError
-from synthetic.filters import as_many, best_texts, cut, longest, noisy_support
+from synthetic.filters import as_many, best_texts, cut, first_texts, longest, noisy_support
 from synthetic.long_form import Desk, tuning
 from synthetic.model import Weights
 from synthetic.split import split
@@ -94,6 +94,14 @@ class Library:
         claims = Claims(self.desk.base, self.own)
         return states_of(claims), claims.distinct(true_claims(self.desk.base, self.own))
 
+    @property
+    def labelled_as_said(self) -> tuple[Array, Flags]:
+        """The same, each claim as often as it is said, as it is judged; of distinct claims fewer are true."""
+        states, right = self.labelled
+        claims = Claims(self.desk.base, self.own)
+        said = claims.spread(np.arange(len(right), dtype=np.float64))[claims.well].astype(np.int64)
+        return states[said], right[said]
+
 
 def text_set(found: Library, name: str) -> Texts:
     """The texts of that name; those left without a claim are not read."""
@@ -149,6 +157,7 @@ _SETS: Mapping[str, Callable[[Library], Texts]] = {
     "gold": lambda found: found.gold,
     "gold+belief": lambda found: found.believed_gold,
     "generated": lambda found: found.generated,
+    "generated:first": lambda found: first_texts(found.own, SAMPLES),
     "generated+support": lambda found: found.generated.keep(found.true),
     "generated+belief": lambda found: found.believed,
     "generated+belief+support": lambda found: found.generated.keep((found.belief > THRESHOLD) & found.true),

@@ -16,7 +16,7 @@ from synthetic.biographies import Script
 from synthetic.costs import scaled
 from synthetic.free_statements import sweep
 from synthetic.long_form import Desk, Written, examined, learn, told
-from synthetic.preference import CONTROL, preferred, read_on
+from synthetic.preference import CONTROL, pairs, preferred, read_on
 from synthetic.score import Stamp
 from synthetic.setup import Setup
 from synthetic.studies import Report, Study
@@ -37,6 +37,7 @@ SETS = (
     "better",
 )
 REPORTED = (
+    "generated:first",
     "generated+random",
     "generated+belief+support",
     "generated+belief:document",
@@ -73,6 +74,8 @@ def run(setup: Setup, seed: int, cache: Path, report: Report) -> Iterator[Record
     for i, name in enumerate(names):
         report(f"tuning {name}", i / len(names))
         if name in AFTERWARDS:
+            if not len(pairs(found)[0]):
+                continue  # no subject has texts that are believed differently
             yield from afterwards(desk, found, name, kept["generated"], budget)
             continue
         texts = text_set(found, name)

@@ -20,7 +20,7 @@ from synthetic.prompt_hall import Hall, Hits, edges_of, fitted, look, make_hall,
 from synthetic.rows import Rows
 from synthetic.score import Stamp
 from synthetic.select import select
-from synthetic.selections import NAMES, chosen, left_over, rank_agreement
+from synthetic.selections import NAMES, chosen, left_over, rank_agreement, rank_shift
 from synthetic.setup import Setup
 from synthetic.studies import Report, Study
 from theory.records import Record
@@ -128,10 +128,13 @@ def ranked(hall: Hall, stamp: Stamp, ends: Mapping[str, Hits]) -> Iterator[Recor
     alone = np.stack([hits["zero"][hall.near] for hits in ends.values()])
     for prompt in ("zero", "own", FEW):
         asked = np.stack([hits[prompt][hall.near] for hits in ends.values()])
-        found = rank_agreement(alone, asked, hall.base.seed)
-        if np.isfinite(found):
-            here = replace(stamp, prompt=prompt)
-            yield here.record("test", "all", "selection_rank_agreement", found, len(ends))
+        for metric, of in (
+            ("selection_rank_agreement", rank_agreement),
+            ("selection_rank_shift", rank_shift),
+        ):
+            found = of(alone, asked, hall.base.seed)
+            if np.isfinite(found):
+                yield replace(stamp, prompt=prompt).record("test", "all", metric, found, len(ends))
 
 
 def cost_seconds(setup: Setup) -> float:

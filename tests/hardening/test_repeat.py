@@ -235,7 +235,7 @@ def records_of(folder):
             for k, on in enumerate(("best", "lesser", "whole", "random")):
                 for step in (1, 5, 10):
                     for split in ("dev", "test"):
-                        value = 0.5 + 0.01 * k * step + 0.001 * seed
+                        value = 0.5 + 0.01 * k * step + 0.0001 * seed * (k + 1)
                         said = ("all", step, on, "zero", split, "all", "accuracy", value / 2, 40)
                         out.write(Record("synthetic/R2-2layer", "salience", "r", seed, *said))
     return folder

@@ -10,10 +10,12 @@ from synthetic.tables import CONTRASTS
 from tests.house.requirements import ROOT
 
 RESULTS = ROOT / "synthetic" / "results"
+LATER = RESULTS / "third" / "later"  # two studies of the third run again, with what later code asks beside
 FEW = ("few:1", "few:4", "few:8", "few-wrong:4", "few-unrelated:4", "few-taught:4")
 PROMPTS = ("own", *FEW, "cot", "few-cot:2")
 TUNINGS = {"default": RESULTS, "gentle": RESULTS / "gentle"}
-LABELS = ("16", "64", "256", "1024")
+LABELS = ("16", "64", "256", "1024", "2048")
+RIDGES = ("0.1", "1", "10", "1000", "10000")  # beside the usual one
 NUMBERS = ("lab", "run", "known", "unknown", "untuned", "mean", "low", "high", "seeds")
 SIGNALS = ("statement", "token", "question", "consistency", "verification", "probe")
 
@@ -47,9 +49,7 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def contrasts() -> str:
     """One set less another, about subjects that nobody was tuned on."""
-    now, first, third = (
-        _rows("contrasts", folder) for folder in (RESULTS, RESULTS / "first", RESULTS / "third")
-    )
+    now, first, third = (_rows("contrasts", folder) for folder in (RESULTS, RESULTS / "first", LATER))
     pairs = [(f"`{one}`", f"`{other}`", (kind, one, other)) for kind, one, other in CONTRASTS]
     pairs += [
         (f"`{on}`, greedy", f"`{on}`, sampled", ("greedy", f"{on} greedy", f"{on} sampled"))
@@ -63,7 +63,9 @@ def contrasts() -> str:
             "precision, first run",
             "precision, third run",
             "recall",
+            "recall, third run",
             "claims a text",
+            "claims, third run",
         ),
         (
             (
@@ -73,7 +75,9 @@ def contrasts() -> str:
                 _said(first.get((*key, "test", "claim_precision"))),
                 _said(third.get((*key, "test", "claim_precision"))),
                 _said(now.get((*key, "test", "claim_recall"))),
+                _said(third.get((*key, "test", "claim_recall"))),
                 _said(now.get((*key, "test", "claims")), 1.0, 2),
+                _said(third.get((*key, "test", "claims")), 1.0, 2),
             )
             for one, other, key in pairs
         ),
@@ -124,9 +128,7 @@ def sets() -> str:
 
 
 def signals() -> str:
-    now, first, third = (
-        _rows("signals", folder) for folder in (RESULTS, RESULTS / "first", RESULTS / "third")
-    )
+    now, first, third = (_rows("signals", folder) for folder in (RESULTS, RESULTS / "first", LATER))
 
     def cells(name: str, signal: str) -> list[str]:
         return [
@@ -134,6 +136,7 @@ def signals() -> str:
             *(_said(run.get(("test", signal, "belief_auroc")), 1.0, 3) for run in (now, first, third)),
             *(_said(run.get(("ood-type", signal, "belief_auroc")), 1.0, 3) for run in (now, third)),
             _said(now.get(("test", signal, "belief_calibration_error"))),
+            _said(third.get(("test", signal, "belief_calibration_error"))),
             _said(now.get(("ood-type", signal, "belief_calibration_error"))),
         ]
 
@@ -146,11 +149,14 @@ def signals() -> str:
             "AUROC, other type",
             "the same, third run",
             "calibration error (points)",
+            "the same, third run",
             "the same, other type",
         ),
         (
             *(cells(signal, signal) for signal in SIGNALS),
+            cells("probe, labels as often as said", "probe-as-said"),
             *(cells(f"probe, {size} labels", f"probe,labels={size}") for size in LABELS),
+            *(cells(f"probe, penalty {ridge}", f"probe,ridge={ridge}") for ridge in RIDGES),
         ),
     )
 
@@ -231,14 +237,14 @@ ASKED = (  # kinds of facts in the columns of `gaps`
     ("test", "all"),
     ("ood-relation", "all"),
     ("ood-type", "all"),
-    ("graded", "similarity=4"),
-    ("graded", "similarity=1"),
+    ("test", "similarity=4"),
+    ("test", "similarity=1"),
 )
 
 
 def gaps() -> str:
     """By prompt, at the early stop on every kind of facts, at the end on those of relations trained on."""
-    found = _rows("gaps")
+    found = _rows("gaps", LATER)
 
     def points(stop: str, where: tuple[str, str], prompt: str) -> str:
         row = found.get((stop, *where, prompt))
@@ -251,16 +257,18 @@ def gaps() -> str:
             "test facts",
             "other relations",
             "another type",
-            "nearest quarter",
+            "test facts, nearest quarter",
             "farthest quarter",
             "test facts, end",
+            "nearest quarter, end",
+            "farthest quarter, end",
         ),
         (
             (
                 f"`{prompt}`",
                 _mean(found["early", *ASKED[0], prompt], of="untuned"),
                 *(points("early", where, prompt) for where in ASKED),
-                points("end", ASKED[0], prompt),
+                *(points("end", where, prompt) for where in (ASKED[0], *ASKED[-2:])),
             )
             for prompt in ("zero", *PROMPTS)
         ),

@@ -77,17 +77,50 @@ def test_negatives_of_own_text_stand_beside_its_leads():
 
 def test_what_is_said_of_the_probe_is_its_grid_and_its_ridge():
     text = " ".join(SECTION.split())
-    now, first, _ = (
-        long_form._rows("signals", folder)["test", "probe", "labels_needed"] for folder in RUNS.values()
+    folders = (*list(RUNS.values())[:2], long_form.LATER)
+    now, first, later = (
+        long_form._rows("signals", folder)["test", "probe", "labels_needed"] for folder in folders
     )
     mean, low, high = (f"{float(now[end]):,.0f}" for end in ("mean", "low", "high"))
-    assert f"it needs {mean} [{low}, {high}] of them" in text
-    assert f"({float(first['mean']):,.0f} in the first run)" in text
+    assert (
+        f"nearly all there are, {mean} [{low}, {high}] ({float(first['mean']):,.0f} in the first run)" in text
+    )
+    mean, low, high = (f"{float(later[end]):,.0f}" for end in ("mean", "low", "high"))
     last = max(map(int, long_form.LABELS))
-    assert f"the grid of these runs steps from {last:,} to all" in text
-    more = [size for size in LABELS if size > last]
-    assert f"(later code has {more[0]:,} too, and five other penalties; not run yet)" in text
-    assert f"(the one ({RIDGE:.0f}," in text.replace("other than the one", "(the one")
+    assert max(size for size in LABELS if size < 4096) == last
+    assert f"with {last:,} tried too (third run) {mean} [{low}, {high}]" in text
+    assert f"the usual one ({RIDGE:.0f}," in text
+    found = long_form._rows("signals", long_form.LATER)
+    here = [
+        float(found["test", f"probe,ridge={ridge}", "belief_auroc"]["mean"]) for ridge in long_form.RIDGES
+    ]
+    assert max(here) < float(found["test", "probe", "belief_auroc"]["mean"])
+    ten = f"{10 * RIDGE:g}"
+    said = long_form._said(found["ood-type", f"probe,ridge={ten}", "belief_auroc"], 1.0, 3)
+    assert f"on another type ten times more has {said}" in text
+
+
+def test_what_is_said_of_prompts_far_away_and_of_rankings_is_so():
+    text = " ".join(SECTION.split())
+    found = long_form._rows("gaps", long_form.LATER)
+    words = ("zero", "own", "few-taught:4")
+    far = [
+        row
+        for (stop, split, _, prompt), row in found.items()
+        if stop == "early" and split in ("ood-relation", "ood-type") and prompt not in words
+    ]
+    assert all(float(row["low"]) < 0 < float(row["high"]) for row in far)
+    assert f"none of the {len(far)} gaps on other relations and types is told from zero" in text
+    with open(long_form.LATER / "scoreboard.csv", encoding="utf-8", newline="") as file:
+        old, new = [row for row in csv.DictReader(file) if row["claim"] == "B6"][:2]
+    said = (
+        "{:z.2f} [{:z.2f}, {:z.2f}]".format(*(float(row[k]) for k in ("effect", "low", "high")))
+        for row in (new, old)
+    )
+    new_said, old_said = said
+    assert f"In the third run that is {new_said} (the old part {old_said})" in text
+    assert new["verdict"] == "inconclusive"
+    assert new["part"].startswith("agreement of the noisier")
 
 
 def test_what_is_said_of_free_statements_is_in_their_table():
@@ -124,6 +157,12 @@ def test_every_interval_in_words_is_in_a_table():
     intervals = re.findall(r"-?[\d.]+\s\[-?[\d.]+, -?[\d.]+\]", " ".join(words.split()))
     assert len(intervals) > 10
     places = [*TABLES.values(), *(said for said, _ in PARTS.values())]
+    with open(long_form.LATER / "scoreboard.csv", encoding="utf-8", newline="") as file:
+        places += [
+            "{:z.2f} [{:z.2f}, {:z.2f}]".format(*(float(row[k]) for k in ("effect", "low", "high")))
+            for row in csv.DictReader(file)
+            if row["claim"] == "B6"
+        ]
     missing = [said for said in intervals if not any(said in place for place in places)]
     assert not missing
 

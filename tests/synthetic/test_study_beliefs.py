@@ -7,6 +7,7 @@ import torch
 from tinylab import SEEDS, check_names, tiny
 
 from synthetic import belief_exams, free_statements, long_form, text_sets
+from synthetic.beliefs import Claims, states_of
 from synthetic.biographies import true_claims
 from synthetic.long_form import Written, tuning
 from synthetic.preference import CONTROL, PAIRS, log_likelihood, pairs, preferred, read_on
@@ -16,6 +17,7 @@ from synthetic.studies import beliefs
 from synthetic.studies.beliefs import desk_of
 from synthetic.text_sets import SAMPLES, Library, text_set
 from theory.claims.scoreboard import evaluate
+from theory.probe import fit_probe
 from theory.table import Table
 
 TINY = tiny(
@@ -143,6 +145,50 @@ def test_sets_keep_what_their_names_say(found):
         text_set(found, "gold+hope")
 
 
+def test_the_first_text_of_each_subject_is_the_first(found):
+    first, own = text_set(found, "generated:first"), found.own
+    assert (first.subject == found.desk.learnt).all()
+    for i in range(len(first)):
+        here = (own.of == SAMPLES * i) & (own.relation >= 0)
+        assert first.answer[first.of == i].tolist() == own.answer[here].tolist()
+    assert first.claims.sum() < found.generated.claims.sum()
+
+
+def test_the_probe_keeps_the_claims_that_it_scores_highest(found):
+    """Fitted to claims about subjects of dev, which nobody reads about or is asked about."""
+    base, script = found.desk.base, found.desk.script
+    held = np.unique(base.world.subject[split(base).dev])
+    claims = Claims(base, script.write(base.weights, held, draws=SAMPLES, seed=found.desk.draw("labels")))
+    fitted = fit_probe(states_of(claims), claims.distinct(true_claims(base, claims.texts)))
+    own = Claims(base, found.generated)
+    score = dict(zip(map(tuple, own.triples.tolist()), fitted.logit(states_of(own)), strict=True))
+    kept = text_set(found, "generated+belief:probe")
+    chosen = list(zip(kept.about.tolist(), kept.relation.tolist(), kept.answer.tolist(), strict=True))
+    assert 0 < len(chosen) < len(found.generated.of)
+    assert min(score[one] for one in chosen) >= max(v for one, v in score.items() if one not in chosen)
+
+
+def test_labels_of_the_probe_are_counted_once_or_as_often_as_they_are_said(found):
+    (states, right), (all_states, all_right) = found.labelled, found.labelled_as_said
+    claims = Claims(found.desk.base, found.own)
+    assert len(right) == len(claims.triples) < len(all_right) == claims.well.sum()
+    assert all_right.tolist() == true_claims(found.desk.base, found.own)[claims.well].tolist()
+    assert {row.tobytes() for row in all_states} == {row.tobytes() for row in states}
+
+
+def test_labels_that_are_needed_are_the_fewest_that_come_near_to_all(records):
+    for some in records.values():
+        rows = [r for r in some if r.split == "test" and r.stratum.startswith("signal=probe")]
+        areas = {
+            int(r.stratum.partition("labels=")[2]): r.value
+            for r in rows
+            if r.metric == "belief_auroc" and "labels=" in r.stratum
+        }
+        enough = [size for size, area in areas.items() if area >= areas[max(areas)] - belief_exams.ENOUGH]
+        assert value(rows, metric="labels_needed") == min(enough)
+        assert len(areas) >= 2
+
+
 def test_noise_and_gaps_of_gold_are_a_dial(found):
     support = len(text_set(found, "generated+support").of)
     covered = [text_set(found, f"generated+support:coverage{share}") for share in (0.7, 0.4)]
@@ -155,8 +201,10 @@ def test_noise_and_gaps_of_gold_are_a_dial(found):
     assert 1 > noisy[0] > noisy[1]
 
 
-def test_whole_texts_are_chosen_by_what_is_believed_of_them(found):
-    texts, own, belief = text_set(found, "generated+belief:document"), found.own, found.own_belief
+@pytest.mark.parametrize("filtered", ["belief", "support"])
+def test_whole_texts_are_chosen_by_their_claims(found, filtered):
+    texts, own = text_set(found, f"generated+{filtered}:document"), found.own
+    belief = found.own_belief if filtered == "belief" else true_claims(found.desk.base, own).astype(float)
     assert (texts.subject == found.desk.learnt).all()
     for i in range(0, len(texts), 7):
         six = [np.flatnonzero(own.of == SAMPLES * i + j) for j in range(SAMPLES)]
@@ -216,7 +264,7 @@ def test_the_bins_of_belief_hold_all_claims_and_make_up_the_calibration_error(re
     for some, split_name in product(records.values(), ("test", "ood-type")):
         here = {(r.metric, r.stratum): r for r in some if r.split == split_name and r.arm == "base"}
         errors = {stratum: r for (metric, stratum), r in here.items() if metric == "belief_calibration_error"}
-        assert len(errors) == 6
+        assert len(errors) == 7
         for signal, error in errors.items():
             bins = {
                 s: r for (m, s), r in here.items() if m == "belief_bin_true" and s.startswith(f"{signal},")
@@ -312,3 +360,31 @@ def test_a_probe_is_tried_with_other_penalties_too(records):
 def test_tuning_is_gentler_than_on_questions(desk):
     assert tuning(desk.base).rate == pytest.approx(0.3 * TINY.tune.rate)
     assert beliefs.cost_seconds(TINY) < beliefs.cost_seconds(DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "arm"), [("pairs:belief", preferred, "dpo"), (CONTROL, read_on, "all")]
+)
+def test_what_comes_afterwards_starts_where_own_text_has_led(records, desk, found, name, make, arm):
+    """What the study records of it is what follows from the network tuned on `generated`, and not from the base."""
+    budget = beliefs.EPOCHS * int(desk.script.documents(found.generated).lengths.sum())
+    rows = [r for r in records[0] if (r.trained_on, r.arm) == (name, arm)]
+    start = long_form.learn(desk, "generated", found.generated, budget)
+
+    def written(first):
+        after = make(desk, found, first, budget)
+        return {(r.split, r.metric): r.value for r in long_form.examined(desk, after.weights, after.stamp, 3)}
+
+    recorded = {(r.split, r.metric): r.value for r in rows if r.metric != "tokens_read"}
+    assert written(start) == recorded
+    assert written(Written(desk.stamp, desk.base.weights, start.tokens)) != recorded
+
+
+def test_where_no_texts_differ_in_belief_nothing_is_learnt_from_pairs(monkeypatch, cache):
+    none = Library.own_belief.func  # all claims of all texts as likely
+    monkeypatch.setattr(Library, "own_belief", property(lambda found: 0 * none(found)))
+    monkeypatch.setattr(beliefs, "SETS", ("generated",))
+    monkeypatch.setattr(beliefs, "REPORTED", ())
+    monkeypatch.setattr(beliefs, "sweep", lambda *_: ())
+    found = list(beliefs.run(TINY, 0, cache, lambda *_: None))
+    assert {r.trained_on for r in found} == {"none", "generated"}

@@ -17,9 +17,11 @@ from synthetic.generate import generate
 from synthetic.graph_picture import find_relation, write_graph
 from synthetic.mechanism import rank_correlation
 from synthetic.prefixed import Prefixed, concluded
+from synthetic.probe import score_answers
 from synthetic.prompt_exams import longest_thought, pose, right
 from synthetic.score import exam, say, sit
-from synthetic.selections import NAMES, chosen, left_over, rank_agreement
+from synthetic.selections import NAMES, chosen, left_over, rank_agreement, rank_shift
+from synthetic.similarity import similarity
 from synthetic.split import split, stated
 from synthetic.studies import prompts
 from theory import graph
@@ -433,6 +435,78 @@ def test_rank_agreement_is_between_halves_and_follows_the_order():
     noise = [rank_agreement(rng.random((6, 60)) < 0.5, rng.random((6, 60)) < 0.5, s) for s in range(25)]
     assert abs(np.mean(noise)) < 0.15
     assert np.isnan(rank_agreement(first[:2], same[:2], 0))
+
+
+def test_a_prompt_that_draws_sets_together_does_not_change_their_ranking():
+    """Own agreement less agreement of the two is well above 0 then; the noisier's own agreement sees through it."""
+    shares = np.array([0.48, 0.52, 0.54, 0.555, 0.57, 0.595])
+    closer = 0.53 + 0.25 * (shares - shares.mean())
+
+    def hits(of, seed):
+        rng = np.random.default_rng(seed)
+        ease, luck = rng.normal(0, 1.2, 1000), rng.logistic(0, 1, (6, 1000))
+        return 1.3 * np.log(of / (1 - of))[:, None] + ease + luck > 0
+
+    def over_seeds(second):
+        found = []
+        for seed in range(12):
+            one, two = hits(shares, seed), hits(second, 100 + seed)
+            naive = rank_agreement(one, one, seed) - rank_agreement(one, two, seed)
+            found.append((naive, rank_shift(one, two, seed)))
+        return np.mean(found, axis=0)
+
+    naive, shift = over_seeds(closer)
+    assert naive > 0.15
+    assert shift < 0.05
+    naive, shift = over_seeds(closer[::-1])
+    assert min(naive, shift) > 0.15
+    assert rank_shift(hits(shares, 0), hits(shares, 0), 3) == 0
+
+
+def test_selections_are_ranked_by_what_their_networks_answer(records, hall):
+    """The contrast and the ways to choose, at the end, zero-shot and under each prompt, on facts of `test`."""
+    sets = {
+        **{name: hall.rows[name] for name in prompts.CONTRAST},
+        **{n: prompts.rows_of(hall, n) for n in NAMES},
+    }
+    asked = ("zero", "own", "few:4")
+    ends = [
+        prompt_hall.look(hall, finetune(hall.base, rows).weights, asked, near=True) for rows in sets.values()
+    ]
+    hits = {prompt: np.stack([one[prompt] for one in ends]) for prompt in asked}
+    for prompt in asked:
+        for metric, of in (
+            ("selection_rank_agreement", rank_agreement),
+            ("selection_rank_shift", rank_shift),
+        ):
+            wanted = of(hits["zero"], hits[prompt], 0)
+            assert value(records[0], metric=metric, prompt=prompt) == pytest.approx(wanted), (metric, prompt)
+
+
+def test_an_instructed_base_has_been_taught_to_answer(records, hall):
+    """On rows of neither set, and for a part of the usual epochs."""
+    weights = prompts.instruct(hall)
+    own = {"trained_on": "none", "split": "test", "stratum": "all", "metric": "accuracy"}
+    for prompt, hits in prompt_hall.look(hall, weights, prompts.SOME, near=True).items():
+        said = value(records[0], arm="base@instruct", prompt=prompt, **own)
+        assert said == pytest.approx(hits.mean())
+    asked, prefix = hall.test.asked, hall.test.prefix
+    before, after = (
+        score_answers(some, hall.base.spec, asked, prefix=prefix, only=("log_likelihood",)).log_likelihood
+        for some in (hall.base.weights, weights)
+    )
+    assert after.mean() > before.mean() + 1
+    rows = left_over(hall.pool, hall.rows.values())
+    assert not set(rows.facts) & {fact for one in hall.rows.values() for fact in one.facts}
+
+
+def test_facts_of_test_have_quarters_of_their_own(hall):
+    """The farthest of all held-out facts are of another type; those of `test` are told apart by similarity too."""
+    cosine = similarity(
+        hall.base, np.concatenate([rows.facts for rows in hall.rows.values()]), hall.graded.facts
+    )
+    place = np.argsort(np.argsort(cosine[hall.near], kind="stable"), kind="stable")
+    assert hall.test.labels["similarity"].astype(int).tolist() == (1 + 4 * place // len(place)).tolist()
 
 
 def test_the_graph_of_a_relation_is_a_file_to_draw(hall, cache, tmp_path):

@@ -61,7 +61,7 @@ def test_units_of_parts_match_the_metrics_they_read(claim: Claim) -> None:
 @EVERY
 def test_a_contrast_compares_like_with_like(claim: Claim) -> None:
     """Weights sum to zero, or a level is compared with a null that is not zero or with chance."""
-    levels = {"C8", "D5", "C2", "X1", "C9", "A5", "B5", "U3"}
+    levels = {"C8", "D5", "C2", "X1", "C9", "A5", "B5", "B6", "U3"}
     for part in claim.parts:
         if isinstance(part.quantity, Contrast) and abs(sum(w for w, _ in part.quantity.terms)) > 1e-9:
             assert claim.id in levels, part.name

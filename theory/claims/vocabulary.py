@@ -128,6 +128,7 @@ TRAINED_ON: Mapping[str, str] = {
     "<text>+support:coverage<share>": "gold that holds only this share of what is true: claims it lacks are dropped",
     "<text>+support:noise<share>": "gold that is wrong about this share of the claims",
     "pairs:belief": "two own texts about each subject, the better believed one preferred",
+    "<text>:first": "the first of several own texts about each subject, where `generated` is the longest of them",
     "pairs:preferred": (
         "the preferred texts of `pairs:belief` alone, simply read on from the same model, at the same rate and for as "
         "many tokens: what preference is held against"
@@ -209,6 +210,7 @@ STRATA: Mapping[str, Mapping[str, str]] = {
     },
     "signal": {
         "probe": "linear probe on hidden states",
+        "probe-as-said": "the same, fitted to every claim as often as it is said and not to each once",
         "statement": "probability of the claim as a statement",
         "token": "token log-probability in context",
         "question": "few-shot question probability",
@@ -311,6 +313,11 @@ METRICS: Mapping[str, tuple[str, str]] = {
         "correlation",
         "rank correlation of the selections' accuracies, zero-shot on one half of the items against "
         "`prompt` on the other half",
+    ),
+    "selection_rank_shift": (
+        "correlation",
+        "how much less the rankings of the selections zero-shot and under `prompt` agree than the noisier of "
+        "them does with itself, always on other items",
     ),
     "claim_precision": ("points", "true claims over all claims of sampled long-form text (T=1)"),
     "claim_precision_greedy": ("points", "the same under greedy decoding"),
