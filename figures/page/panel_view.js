@@ -41,20 +41,22 @@
   element("path", { d: path, class: "critical" }, svg);
   for (const share of [0, 0.25, 0.5, 0.75, 1]) element("text", { x: x(share), y: TOP + HEIGHT + 16, "text-anchor": "middle" }, svg, share);
   for (const sigma of [0, 2, 4, 6]) element("text", { x: LEFT - 8, y: y(sigma) + 4, "text-anchor": "end" }, svg, sigma);
-  element("text", { x: x(0.5), y: TOP + HEIGHT + 36, "text-anchor": "middle" }, svg, "share of unknown facts, q");
-  const label = { x: 14, y: TOP + HEIGHT / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${TOP + HEIGHT / 2})` };
-  element("text", label, svg, "salience of known facts (nats)");
+  element("text", { x: x(0.5), y: TOP + HEIGHT + 38, "text-anchor": "middle" }, svg, "share of unknown facts, q");
+  const label = { x: 17, y: TOP + HEIGHT / 2, "text-anchor": "middle", transform: `rotate(-90 17 ${TOP + HEIGHT / 2})` };
+  const salienceOf = element("text", label, svg, "salience ");
+  element("tspan", { class: "long" }, salienceOf, "of known facts ");
+  salienceOf.append("(nats)");
   const KEY = [-40, -20, 0, 20, 40];
   KEY.forEach((points, i) => {
     const top = TOP + 30 + (KEY.length - 1 - i) * 26;
     element("rect", { x: LEFT + WIDTH + 18, y: top, width: 16, height: 26, fill: shade(points / 100) }, svg);
     element("text", { x: LEFT + WIDTH + 40, y: top + 17 }, svg, `${points > 0 ? "+" : signed(points, 0)[0] === "−" ? "−" : ""}${Math.abs(points)}`);
   });
-  element("text", { x: LEFT + WIDTH + 18, y: TOP + 8 }, svg, "change");
+  element("text", { x: LEFT + WIDTH + 18, y: TOP + 3 }, svg, "change");
   element("text", { x: LEFT + WIDTH + 18, y: TOP + 22 }, svg, "(points)");
   element("path", { d: `M${LEFT + WIDTH + 18} ${TOP + 186}h16`, class: "key" }, svg);
   const critical = element("text", { x: LEFT + WIDTH + 40, y: TOP + 190 }, svg, "q");
-  element("tspan", { dy: 3, "font-size": 9 }, critical, "c");
+  element("tspan", { dy: 3, "font-size": ".75em" }, critical, "c");
   const dot = element("circle", { r: 6, class: "dot" }, svg);
 
   // The brighter the more is gained: readable by the colour-blind and in grey. As in the figure at T9.

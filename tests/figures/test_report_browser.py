@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -378,6 +379,46 @@ def test_light_dark_and_narrow_look_different_and_nothing_hangs_over(tab, tmp_pa
     (tmp_path / "switched.png").write_bytes(tab.picture())
     assert read_png(tmp_path / "switched.png").mean() < 0.3
     tab.run("const s = document.getElementById('theme'); s.value = ''; s.dispatchEvent(new Event('change'))")
+
+
+MAP = """
+(async () => {
+  await new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)));
+  const box = one => { const b = one.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] };
+  const shown = name => [...document.querySelectorAll("#map svg " + name)].filter(one => box(one)[2] > box(one)[0]);
+  const map = document.getElementById("map"), texts = shown("text");
+  return {
+    slides: map.scrollWidth > map.clientWidth, map: box(map), drawn: shown("*").map(box),
+    texts: texts.map(one => [one.textContent, ...box(one)]),
+    height: Math.min(...texts.map(one => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().d || 99)),
+    dot: box(document.querySelector("#map .dot")),
+  };
+})()
+"""
+
+
+@pytest.mark.parametrize(("width", "letters"), [(1280, 12), (390, 9), (320, 7)])
+def test_the_whole_map_is_seen_and_read_at_every_width(tab, width, letters):
+    tab.size(width, 900)
+    try:
+        seen = tab.run(MAP)
+    finally:
+        tab.size(1280, 900)
+    assert not seen["slides"]
+    left, top, right, bottom = seen["map"]
+    assert right <= width
+    for one in seen["drawn"]:  # the dot, the colour key and the critical share as well
+        assert left - 1 <= one[0]
+        assert one[2] <= right + 1
+        assert top - 1 <= one[1]
+        assert one[3] <= bottom + 1
+    texts = {said: box for said, *box in seen["texts"]}
+    assert {"change", "(points)", "+40", "−40", "qc", "share of unknown facts, q"} <= set(texts)
+    for (one, a), (two, b) in combinations(texts.items(), 2):
+        over = [min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1)]
+        assert min(over) < 3, (one, two)  # boxes of letters have room above and below what is inked
+    assert seen["height"] >= letters
+    assert seen["dot"][2] - seen["dot"][0] >= 8
 
 
 def read_png(path):
