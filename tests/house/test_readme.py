@@ -152,12 +152,65 @@ def test_the_gap_on_this_page_is_the_one_in_the_picture():
         rest = "gap at the end without copying, unequal answer support and guessing together"
         left.append(" of ".join(f"{float(parts[end]):.1f}" for end in (rest, whole)))
     *three, gentle = left
-    for page in (FRONT, (ROOT / "synthetic" / "README.md").read_text(encoding="utf-8")):
-        told = " ".join(page.split())
+    for text in (FRONT, (ROOT / "synthetic" / "README.md").read_text(encoding="utf-8")):
+        told = " ".join(text.split())
         raw = f"by {gap['raw']:.0f} points when the sets are matched in relation alone"
         assert f"{raw}; {gap['rest']:.1f} [{ends}] are left" in told
         assert f"{', '.join(three[:2])} and {three[2]} are left" in told
         assert f"in the three runs, and gently tuned {gentle}" in told
+
+
+def laboratory(folder, name):
+    """The rows of a table of one run of the two-layer laboratory."""
+    with open(ROOT / "synthetic" / "results" / folder / f"{name}.csv", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["lab"].startswith("synthetic/R2-2layer")]
+
+
+def test_what_the_front_page_says_of_prompts_is_in_the_tables_of_all_runs():
+    def gaps(folder, stop):
+        rows = {
+            row["prompt"]: row
+            for row in laboratory(folder, "gaps")
+            if (row["stop"], row["split"], row["stratum"]) == (stop, "test", "all")
+        }
+        return " to ".join(f"{100 * float(rows[prompt]['mean']):.1f}" for prompt in ("zero", "own"))
+
+    told = " ".join(FRONT.split())
+    runs = [gaps(folder, "early") for folder in (".", "third", "first", "gentle")]
+    assert f"(three runs: {', '.join(runs[:2])} and {runs[2]} points; gently tuned {runs[3]})" in told
+    assert f"closes half if tuned gently ({gaps('gentle', 'end')})" in told
+    assert f"little if tuned hard ({gaps('.', 'end')})" in told
+    (added,) = (
+        float(row["effect"])
+        for row in laboratory("gentle", "scoreboard")
+        if (row["claim"], row["part"]) == ("B3", "the same with the words held fixed")
+    )
+    assert f"add {added:.1f} points (B3, gently tuned, end)" in told
+
+
+def test_what_the_front_page_says_of_own_text_is_in_the_tables_of_all_runs():
+    found = [
+        {
+            row["part"]: float(row["effect"])
+            for row in laboratory(folder, "scoreboard")
+            if row["claim"] == "D1"
+        }
+        for folder in ("first", ".", "third")
+    ]
+    ahead, cut, recall = (
+        [run[part] for run in found]
+        for part in (
+            "claim precision, generated and believed minus gold",
+            "the same against gold cut to equal length at random",
+            "claim recall, generated and believed minus gold",
+        )
+    )
+    (cost,) = {f"{-lost:.0f}" for lost in recall}
+    told = " ".join(FRONT.split())
+    assert (
+        f"by {min(ahead):.0f} to {max(ahead):.0f} points of precision at a cost of {cost} of recall" in told
+    )
+    assert f"at equal length by {min(cut):.0f} to {max(cut):.0f} (three runs)" in told
 
 
 def test_the_counts_on_this_page_are_those_of_the_comparison():
