@@ -24,11 +24,13 @@ class Theorems:
 
     def run(self) -> int:
         from figures.errors import FiguresError
-        from figures.theorems import PICTURES
+        from figures.theorems import PICTURES, ready
 
         if unknown := [name for name in self.only if name not in PICTURES]:
             raise FiguresError(f"no picture is called {unknown[0]!r}; there are {', '.join(PICTURES)}")
-        for name in self.only or PICTURES:
+        names = tuple(dict.fromkeys(self.only or PICTURES))
+        ready(self.data, names)
+        for name in names:
             for path in PICTURES[name](self.data, self.output):
                 print(path)
         return 0

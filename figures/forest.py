@@ -230,7 +230,8 @@ def _line(mark: Mark) -> tuple[Any, ...]:
     follows = "; ".join(other.part.name for other in settled_by(verdict))
     said = (mark.claim.id, mark.claim.title, mark.rung, verdict.lab, verdict.run, verdict.answer, follows)
     about = (part.name, one.outcome, part.rule, part.unit)
-    ends = (found.low, found.high, over([found])) if mark.drawn else ("", "", "")
+    line = mark.drawn
+    ends = (line.low, line.high, over([line])) if line else ("", "", "")
     numbers = (found.mean, *ends, one.seeds)
     adjusted = one.adjusted if one.adjusted == one.adjusted else ""
     paper = (

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from figures.bounds import cut
 from figures.words import settled_by
 from theory.claims import Claim, PartVerdict, Scoreboard, Verdict
 from theory.claims.scoreboard import NOWHERE
@@ -45,9 +46,17 @@ class Mark:
 
     @property
     def drawn(self) -> Interval | None:
-        """One seed has no interval, nor have seeds that all agree."""
+        """Cut where nothing can lie; one seed has no interval, nor have seeds that all agree."""
         found = self.part.interval
-        return found if found is not None and math.isfinite(found.low) else None
+        return cut(self.part.part, found) if found is not None and math.isfinite(found.low) else None
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The ends at which it was cut."""
+        found, one = self.part.interval, self.drawn
+        if found is None or one is None:
+            return ()
+        return tuple(new for old, new in ((found.low, one.low), (found.high, one.high)) if old != new)
 
     @property
     def elsewhere(self) -> tuple[str, ...]:

@@ -140,11 +140,13 @@ def _say(panels: Sequence[Any], words: Sequence[str], headings: Sequence[str]) -
 
 
 def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
-    """Room for every mean, the paper's number and the edges of what is claimed, and for intervals but the widest."""
+    """Room for every mean, the paper's number, the edges of what is claimed, and of what can be where an interval is
+    cut there, and for intervals but the widest."""
     part = marks[0].part.part
     places = [mark.part.interval.mean for mark in marks if mark.part.interval is not None]
     places += [edge for edge in region(part) if np.isfinite(edge)]
     places += [part.published.low, part.published.high] if part.published else []
+    places += [end for mark in marks for end in mark.cuts]
     found = [mark.drawn for mark in marks if mark.drawn is not None]
     reach = float(np.quantile([max(one.mean - one.low, one.high - one.mean) for one in found] or [1.0], 0.8))
     low = min(*places, *(max(one.low, one.mean - reach) for one in found))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from figures.bounds import cut
 from figures.drawing import Rows, columns, items_behind, means
 from figures.runs import Runs
 from figures.sheets import below, head, kept, signs, stroke
@@ -105,8 +106,8 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
             )  # fmt: skip
     table: Rows = []
     for verdict, found in group:
-        lab, one = labs.index((verdict.lab, verdict.run)), found.interval
-        assert one is not None
+        assert found.interval is not None
+        lab, one = labs.index((verdict.lab, verdict.run)), cut(found.part, found.interval)
         at = names.index(found.part.name) + 0.75 * ((lab + 0.5) / len(labs) - 0.5)
         colour, shape = lane(lab)
         if np.isfinite(one.low):

@@ -15,31 +15,67 @@ from figures.html import Markup, identifier, joined, prose, table, tag
 from figures.report_claims import chip
 from figures.report_pictures import Picture, shown
 from figures.words import minus
+from theory import schema
 from theory.theorems import THEOREMS, CheckResult, Theorem
 
 FIELDS = ("theorem", "seed", "instances", "violations", "worst_error", "seconds")
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "theorem": ((str,), "a theorem's name"),
+    "instances": ((int,), "a whole number"),
+    "violations": ((int,), "a whole number"),
+    "worst_error": ((int, float), "a number"),
+}
 
 
 def read_checks(path: Path) -> dict[str, CheckResult]:
     """What `python -m theory check --output` wrote."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        found = [
-            CheckResult(**{name: row[name] for name in FIELDS}, note=row.get("note", "")) for row in rows
-        ]
-        for one in found:
-            if not isinstance(one.theorem, str):
-                raise TypeError("a theorem must be named")
-            if not isinstance(one.instances, int) or not isinstance(one.violations, int):
-                raise TypeError("instances and violations must be whole numbers")
-            float(one.worst_error)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise FiguresError(
-            f"{path}: expected the results of `python -m theory check --output {path}`: {error!r}"
-        ) from None
+    rows = _json(path)
+    if not isinstance(rows, list):
+        raise _refused(f"{path}: holds no list of results")
+    found = [_result(row, f"{path}: result {i}") for i, row in enumerate(rows, start=1)]
     if unknown := [one.theorem for one in found if one.theorem not in THEOREMS]:
         raise FiguresError(f"{path}: no theorem is called {unknown[0]!r}; write the file again")
     return {one.theorem: one for one in found}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _refused(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise _refused(f"{path}: is a folder") from None
+    except OSError as error:
+        raise _refused(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise _refused(f"{path}: byte {error.start + 1} is no UTF-8") from None
+    except json.JSONDecodeError as error:
+        said = error.msg[:1].lower() + error.msg[1:]
+        raise _refused(f"{path}:{error.lineno}: column {error.colno}: no JSON, {said}") from None
+    except RecursionError:
+        raise _refused(f"{path}: is nested too deeply") from None
+    except ValueError:  # the one that is left: more digits than Python reads
+        raise _refused(f"{path}: holds a number that is too long") from None
+
+
+def _result(row: Any, where: str) -> CheckResult:
+    if not isinstance(row, dict):
+        raise _refused(f"{where} is no object")
+    if missing := [name for name in FIELDS if name not in row]:
+        raise _refused(f"{where} has no {missing[0]!r}")
+    for name, (kinds, words) in KINDS.items():
+        value = row[name]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise _refused(f"{where}: {name} is {schema.shown(value)}, not {words}")
+    try:
+        float(row["worst_error"])
+    except OverflowError:
+        raise _refused(f"{where}: worst_error is too large") from None
+    return CheckResult(**{name: row[name] for name in FIELDS}, note=row.get("note", ""))
+
+
+def _refused(found: str) -> FiguresError:
+    return FiguresError(f"{found}; expected what `python -m theory check --output FILE` writes")
 
 
 def check(n: int) -> dict[str, CheckResult]:

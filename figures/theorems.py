@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from figures.columns import Columns, read_columns, where
+from figures.errors import FiguresError
 from figures.sheets import Sheet, below, beside, from_data, handles, head, held, note, percent
 from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
 from theory.attention import push
 from theory.thresholds import optimal_salience, threshold
 
 INTERVAL = ("mean", "low", "high", "n")
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {  # the file that a picture is drawn from, and columns of it
+    "prediction": (
+        "prediction_points.csv",
+        ("noise", "accuracy", "accuracy_theory", "accuracy_measured_values"),
+    ),
+    "window": ("window.csv", ("variant", "trained_on", "stratum", "metric", "step", *INTERVAL)),
+    "salience": (
+        "salience_curve.csv",
+        ("relations", "steps", "attention", "frequency", "law", *INTERVAL),
+    ),
+    "coverage": ("graph_gap.csv", ("dim", "theta", "rows", "prompt", "expected", *INTERVAL)),
+    "monofact-bound": (
+        "monofact_curve.csv",
+        ("learner", "monofact", "hallucination", "bound", "miscalibration"),
+    ),
+}
+
+
+def ready(data: Path, names: Iterable[str]) -> None:
+    """Whether all that these pictures are drawn from is there and can be read; nothing is written to find out."""
+    asked = list(names)
+    if lacking := [name for name in asked if name in NEEDS and not (data / NEEDS[name][0]).is_file()]:
+        files = ", ".join(NEEDS[name][0] for name in lacking)
+        rest = " ".join(name for name in asked if name not in lacking)
+        told = f"{data}: no such file: {files} (for {', '.join(lacking)})"
+        others = f"draw the others alone with `--only {rest}`" if rest else "name a folder that holds it"
+        raise FiguresError(f"{told}; {others}, or have `python -m theory data -o FOLDER` write all of them")
+    for name in asked:
+        if name in NEEDS:
+            _table(data, name)
+
+
+def _table(data: Path, name: str) -> Columns:
+    file, needed = NEEDS[name]
+    return read_columns(data / file, needed)
 
 
 def draw_all(data: Path, folder: Path) -> list[Path]:
@@ -56,8 +92,7 @@ def hump(data: Path) -> Sheet:
 @from_data("window")
 def window(data: Path) -> Sheet:
     """The one-layer model, trained: when the gap between best-known and lesser-known sets opens and reverses."""
-    needed = ("variant", "trained_on", "stratum", "metric", "step", *INTERVAL)
-    table = where(read_columns(data / "window.csv", needed), trained_on="best-lesser")
+    table = where(_table(data, "window"), trained_on="best-lesser")
     accuracy = where(table, metric="accuracy", stratum="known")
     attention = where(table, metric="attention_subject", stratum="known")
     kinds = {
@@ -109,8 +144,7 @@ def _band(panel, rows: Columns, i: int, label: str) -> None:  # type: ignore[no-
 @from_data("prediction")
 def prediction(data: Path) -> Sheet:
     """The accuracy law: predicted against simulated accuracy over random configurations, by two predictors."""
-    needed = ("noise", "accuracy", "accuracy_theory", "accuracy_measured_values")
-    table = read_columns(data / "prediction_points.csv", needed)
+    table = _table(data, "prediction")
     simulated, noise = table["accuracy"], table["noise"]
     panels = {
         "accuracy_theory": "Closed form, one-hot salience",
@@ -147,8 +181,7 @@ def prediction(data: Path) -> Sheet:
 @from_data("salience")
 def salience(data: Path) -> Sheet:
     """P1 and what it leaves out: salience by frequency when relation values or attention are trained too."""
-    needed = ("relations", "steps", "attention", "frequency", "law", *INTERVAL)
-    table = read_columns(data / "salience_curve.csv", needed)
+    table = _table(data, "salience")
     kinds = list(dict.fromkeys(zip(table["relations"], table["steps"], table["attention"], strict=True)))
     figure, panels = canvas(TEXT_WIDTH, 4.3, nrows=2, ncols=3, sharex=True)
     for axes, (relations, steps, attention) in zip(panels.ravel(), kinds, strict=False):
@@ -184,7 +217,7 @@ def coverage(data: Path) -> Sheet:
     """K5: the sampled gap of two tuned knowledge graphs against its closed form, with and without random prompts."""
     from theory.measurements.graph_gap import EDGES, PER_SEED
 
-    table = read_columns(data / "graph_gap.csv", ("dim", "theta", "rows", "prompt", "expected", *INTERVAL))
+    table = _table(data, "coverage")
     figure, axes = canvas(TEXT_WIDTH, 3.5)
     axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
     fits = []
@@ -216,8 +249,7 @@ def coverage(data: Path) -> Sheet:
 @from_data("monofact-bound")
 def monofact_bound(data: Path) -> Sheet:
     """Good and Turing, Kalai and Vempala: what learners say wrongly against the bound by facts stated once."""
-    needed = ("learner", "monofact", "hallucination", "bound", "miscalibration")
-    table = read_columns(data / "monofact_curve.csv", needed)
+    table = _table(data, "monofact-bound")
     figure, (left, right) = canvas(TEXT_WIDTH, 3.4, ncols=2)
     left.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
     for i, learner in enumerate(np.unique(table["learner"])):

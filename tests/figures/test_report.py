@@ -264,26 +264,46 @@ def test_a_note_of_a_check_is_text_too(runs, folder, checks, tmp_path):
     assert found.count("not checked") == len(THEOREMS) - 1
 
 
+def result(**changes):
+    """A file of one result, in which something is not as it should be."""
+    good = {"theorem": "K1", "seed": 0, "instances": 1, "violations": 0, "worst_error": 0, "seconds": 0}
+    return json.dumps([good | changes])
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "expected the results of"),
-        ("[1]", "expected the results of"),
-        ('[{"theorem": "K1"}]', "expected the results of"),
-        (
-            '[{"theorem": "Z9", "seed": 0, "instances": 1, "violations": 0, "worst_error": 0, "seconds": 0}]',
-            "no theorem is called 'Z9'",
-        ),
-        (
-            '[{"theorem": "K1", "seed": 0, "instances": "1", "violations": 0, "worst_error": 0, "seconds": 0}]',
-            "whole numbers",
-        ),
+        ('[\n {"theorem"}', r"checks\.json:2: column 12: no JSON, expecting ':' delimiter"),
+        ("", r"checks\.json:1: column 1: no JSON, expecting value"),
+        (f"[{'9' * 5000}]", "holds a number that is too long"),
+        ("[" * 200_000, "is nested too deeply"),
+        ("\udcff", "byte 1 is no UTF-8"),
+        ("{}", "holds no list of results"),
+        ("[1]", "result 1 is no object"),
+        ('[{"theorem": "K1"}]', "result 1 has no 'seed'"),
+        (result(theorem="Z9"), "no theorem is called 'Z9'"),
+        (result(theorem=["K1"]), r'result 1: theorem is \["K1"\], not a theorem\'s name'),
+        (result(instances="1"), 'result 1: instances is "1", not a whole number'),
+        (result(violations=True), "result 1: violations is true, not a whole number"),
+        (result(worst_error=None), "result 1: worst_error is null, not a number"),
+        (result(worst_error=10**400), "result 1: worst_error is too large"),
     ],
 )
 def test_a_file_that_holds_no_checks_is_refused(tmp_path, content, words):
-    (tmp_path / "checks.json").write_text(content)
-    with pytest.raises(FiguresError, match=words):
+    (tmp_path / "checks.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(FiguresError, match=words) as told:
         read_checks(tmp_path / "checks.json")
+    assert re.search(
+        r"; (expected what `python -m theory check --output FILE` writes|write .* again)$", str(told.value)
+    )
+    assert "Error(" not in str(told.value)
+
+
+def test_a_file_of_checks_that_is_not_there_or_no_file_is_refused(tmp_path):
+    for path, words in ((tmp_path / "nowhere.json", "no such file"), (tmp_path, "is a folder")):
+        with pytest.raises(FiguresError) as told:
+            read_checks(path)
+        assert str(told.value).startswith(f"{path}: {words}; expected what `python -m theory check")
 
 
 def test_commands_come_from_the_folder_that_holds_the_rows(folder, read, tmp_path):

@@ -1,12 +1,15 @@
 """What is drawn is what the data say, and a title claims no more than the intervals carry."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from figures.cli import Theorems
 from figures.columns import read_columns
-from figures.theorems import PICTURES, r_squared
+from figures.errors import FiguresError
+from figures.theorems import NEEDS, PICTURES, r_squared
 from theory.attention import score_gradient
 from theory.thresholds import optimal_salience
 
@@ -101,8 +104,32 @@ def test_the_command_names_an_unknown_picture_and_a_missing_file(cli):
     )
     run = cli("figures", "theorems", "nowhere", "-o", "out", "--only", "window")
     assert run.returncode == 2
-    assert "window.csv: no such file" in run.stderr
+    assert "nowhere: no such file: window.csv (for window); name a folder that holds it" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_nothing_is_written_where_a_measurement_is_missing_or_broken(tmp_path, capsys):
+    data, out = write_window(tmp_path / "data", (0.0, 6.0, 2.0, -4.0)), tmp_path / "out"
+    with pytest.raises(FiguresError) as told:
+        Theorems(data, out).run()
+    assert str(told.value).startswith(
+        f"{data}: no such file: prediction_points.csv, salience_curve.csv, graph_gap.csv, monofact_curve.csv "
+        "(for prediction, salience, coverage, monofact-bound); draw the others alone with `--only hump window`"
+    )
+    assert str(data) not in str(told.value).partition("; ")[2]  # as a place to write to
+    (data / "prediction_points.csv").write_text("noise,accuracy\n0,10\n")
+    with pytest.raises(FiguresError, match=r"prediction_points\.csv: no column 'accuracy_theory'"):
+        Theorems(data, out, ("window", "prediction")).run()
+    assert not out.exists()
+    assert Theorems(data, out, ("window", "hump", "window")).run() == 0
+    assert [Path(line).name for line in capsys.readouterr().out.split()] == [
+        f"{name}.{kind}" for name in ("window", "hump") for kind in ("png", "pdf", "svg", "csv")
+    ]
+
+
+def test_every_picture_but_a_closed_form_says_what_it_needs():
+    assert set(PICTURES) - set(NEEDS) == {"hump"}
+    assert set(NEEDS) <= set(PICTURES)
 
 
 def test_drawing_needs_no_screen_and_leaves_matplotlib_as_it_was(tmp_path):

@@ -98,7 +98,8 @@ LINE = f"A1,theory/R0,r,all,reproduced,,{PART},supported,1,0,2,t,3\n"
         (HEAD + LINE.replace("A1,", "A99,"), r":2: claim A99 has no part .*judge the records again"),
         (HEAD + LINE.replace(PART, "another"), ":2: claim A1 has no part 'another'"),
         (HEAD + LINE.replace("supported", "perhaps"), ":2: outcome 'perhaps'; expected one of"),
-        (HEAD + LINE.replace("reproduced", "so"), "verdict 'so'; expected one of reproduced"),
+        (HEAD + LINE.replace("reproduced", "so"), ":2: verdict 'so'; expected one of reproduced"),
+        (HEAD + LINE + LINE.replace("reproduced", "so").replace("R0,", "R1,"), ":3: verdict 'so'; expected"),
         (HEAD + LINE.replace(",1,0,2", ",one,0,2"), ':2: effect "one"; expected a number from'),
         (HEAD + LINE.replace(",1,0,2", ",1,0,1e308"), ':2: high "1e308"; expected a number from'),
         (HEAD + LINE.replace(",1,0,2", ",1,nan,2"), ':2: low "nan"; expected a number from'),
@@ -119,6 +120,33 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, w
     assert "\n" not in str(told.value)
     with pytest.raises(TheoryError, match="not there; `python -m theory claims"):
         read_scoreboard(tmp_path / "nowhere.csv")
+
+
+def test_a_run_is_judged_once(tmp_path: Path) -> None:
+    """Which of two verdicts is right nobody can tell; that nobody ran a study any number of files may say."""
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text(HEAD + LINE, encoding="utf-8")
+    second.write_text(
+        HEAD + LINE.replace("r,all", "q,all") + LINE.replace("reproduced", "contradicted"), encoding="utf-8"
+    )
+    with pytest.raises(TheoryError) as told:
+        read_scoreboard(first, second)
+    assert str(told.value) == (
+        f"{second}:3: A1 in theory/R0, run r: is judged in {first}:2 too; "
+        "leave out one of the two files, or draw them apart"
+    )
+    with pytest.raises(TheoryError) as told:
+        read_scoreboard(second, second)
+    assert str(told.value) == f"{second}: is given twice; give it once"
+    first.write_text(HEAD + LINE + LINE, encoding="utf-8")
+    with pytest.raises(TheoryError) as told:
+        read_scoreboard(first)
+    assert str(told.value).startswith(f"{first}:3: A1 in theory/R0, run r: the part ")
+    assert str(told.value).endswith(f"stands in {first}:2 too; keep one of the two lines")
+    nobody = LINE.replace("theory/R0,r", "-,-").replace("reproduced", "missing")
+    first.write_text(HEAD + nobody, encoding="utf-8")
+    second.write_text(HEAD + nobody, encoding="utf-8")
+    assert len(read_scoreboard(first, second).verdicts) == 2
 
 
 def test_texts_come_back_from_a_spreadsheet() -> None:

@@ -20,11 +20,14 @@ NEEDED = ("claim", "lab", "run", "arm", "verdict", "reason", "part", "outcome", 
 
 
 def read_scoreboard(*paths: Path) -> Scoreboard:
-    """The verdicts of several files; intervals have their limits and what they go over, and no spread."""
-    return Scoreboard(tuple(verdict for path in paths for verdict in _verdicts(path)))
+    """The verdicts of several files; intervals have their limits and what they go over, and no spread. No claim is
+    judged twice in one run: neither file is the one that is right."""
+    seen: dict[tuple[str, ...], str] = {}
+    return Scoreboard(tuple(verdict for path in paths for verdict in _verdicts(path, seen)))
 
 
-def _verdicts(path: Path) -> Iterable[Verdict]:
+def _verdicts(path: Path, seen: dict[tuple[str, ...], str]) -> Iterable[Verdict]:
+    """Those of one file; `seen` are the first places of claim, laboratory and run, and of each part, in any file."""
     found: dict[tuple[str, str, str], tuple[Row, list[PartVerdict]]] = {}
     for line, row in rows(path, NEEDED, "`python -m theory claims RECORDS -o FOLDER`"):
         try:
@@ -35,14 +38,31 @@ def _verdicts(path: Path) -> Iterable[Verdict]:
                 f"{path}:{line}: claim {bare(row['claim'])} has no part {row['part']!r} today; judge the records again "
                 "with `python -m theory claims`"
             ) from None
+        where = f"{path}:{line}"
         if row["lab"] != NOWHERE and (wrong := complaint("lab", row["lab"])):
-            raise TheoryError(f"{path}:{line}: lab: {wrong}")
-        _, parts = found.setdefault((row["claim"], row["lab"], row["run"]), (row, []))
-        parts.append(_part(part, row, f"{path}:{line}"))
+            raise TheoryError(f"{where}: lab: {wrong}")
+        _answer(row["verdict"], where)
+        case = (row["claim"], row["lab"], row["run"])
+        if row["run"] != NOWHERE:  # that nobody ran it any number of files may say
+            if first := seen.get((*case, part.name) if case in found else case):
+                raise TheoryError(_twice(row, where, first))
+            seen.setdefault(case, where)
+            seen[*case, part.name] = where
+        _, parts = found.setdefault(case, (row, []))
+        parts.append(_part(part, row, where))
     for (name, lab, run), (row, parts) in found.items():
-        yield Verdict(
-            CLAIMS[name], lab, run, row["arm"], _answer(row["verdict"], path), row["reason"], tuple(parts)
-        )
+        answer = _answer(row["verdict"], str(path))
+        yield Verdict(CLAIMS[name], lab, run, row["arm"], answer, row["reason"], tuple(parts))
+
+
+def _twice(row: Row, where: str, first: str) -> str:
+    """What stands in two places."""
+    if where == first:
+        return f"{where.rpartition(':')[0]}: is given twice; give it once"
+    told = f"{where}: {row['claim']} in {row['lab']}, run {bare(row['run'])}"
+    if where.rpartition(":")[0] == first.rpartition(":")[0]:
+        return f"{told}: the part {row['part']!r} stands in {first} too; keep one of the two lines"
+    return f"{told}: is judged in {first} too; leave out one of the two files, or draw them apart"
 
 
 def _part(part: Part, row: Row, where: str) -> PartVerdict:
@@ -71,8 +91,8 @@ def _part(part: Part, row: Row, where: str) -> PartVerdict:
     return PartVerdict(part, row["outcome"], seeds, interval, adjusted=adjusted)  # type: ignore[arg-type]
 
 
-def _answer(text: str, path: Path) -> Answer:
+def _answer(text: str, where: str) -> Answer:
     for answer in get_args(Answer):
         if answer == text:
             return answer  # type: ignore[no-any-return]
-    raise TheoryError(f"{path}: verdict {text!r}; expected one of {', '.join(get_args(Answer))}")
+    raise TheoryError(f"{where}: verdict {text!r}; expected one of {', '.join(get_args(Answer))}")
