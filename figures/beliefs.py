@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from figures.drawing import PERCENT, Drawn, Rows, about, apart, bars, of_each, places, points, row, whiskers
-from figures.runs import Runs, mean
+from figures.runs import Runs, effect, mean
 from figures.sheets import below, beside, handles, head, note
 from figures.style import COLOURS, INK, LINES, MARKERS, SMALL, TEXT_WIDTH, canvas
 from theory.claims import Cell
+from theory.claims.estimators import difference
 from theory.claims.evidence import StudyRows
 from theory.intervals import Interval
 
@@ -84,8 +85,38 @@ def precision(runs: Runs, rows: StudyRows) -> Drawn | None:
     counted = {"claims": cells, "texts": [cell.at(metric="true_claims") for cell in cells]}
     decided = ["D1", "D2", "D3", "U4"]
     both = ", both ways with intervals" if any(one["interval"] for one in table) else ""
-    note(figure, about(runs, rows, table, f"sampled text{both}", of=counted, claims=decided))
+    words = about(runs, rows, table, f"sampled text{both}", of=counted, claims=decided)
+    note(figure, f"{_untold(rows, found)}\n{words}")
     return figure, table
+
+
+def _untold(rows: StudyRows, found: Mapping[tuple[str, str], tuple[Interval, Interval]]) -> str:
+    """What the order of precision leaves out, in the domain tuned on: the true claims of gold text, and how many
+    training sets are more precise than the untuned model."""
+    gold, own = (_cell(name, "test").at(metric="true_claims") for name in ("gold", "generated+belief"))
+    ways = {1: "more true claims than", -1: "fewer true claims than", 0: "about as many true claims as"}
+    means = " against ".join(f"{found[name, 'test'][0].mean:.2f}" for name in ("gold", "generated+belief"))
+    told = f"gold tells {ways[_order(rows, gold, own)]} own, believed text: {means} a text"
+    if ("none", "test") not in found:
+        return told
+    tuned = [_cell(name, "test") for name, split in found if split == "test" and name != "none"]
+    above = sum(_order(rows, cell, _cell("none", "test")) > 0 for cell in tuned)
+    one = found["none", "test"][1]
+    level = f"the untuned model, {PERCENT * one.mean:.1f} %"
+    by = ", by intervals of differences" if np.isfinite(one.low) else ""
+    if not above:
+        return f"{told}\namong the best in precision{by}: {level}"
+    return f"{told}\nmore precise than {level}{by}: {above} of {len(tuned)}"
+
+
+def _order(rows: StudyRows, one: Cell, other: Cell) -> int:
+    """1 if one cell lies above the other by the interval of their difference within seed, -1 if below, else 0; by the
+    means where there is no interval."""
+    found = effect(rows, difference(one, other))
+    if found is None:
+        return 0
+    low, high = (found.low, found.high) if np.isfinite(found.low) else (found.mean, found.mean)
+    return int(low > 0) - int(high < 0)
 
 
 def _cell(name: str, split: str) -> Cell:

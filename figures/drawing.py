@@ -222,7 +222,7 @@ def means(seeds: str, gone_over: str) -> str:
     """What is drawn of so many seeds, whose intervals go over something or are not there; of one seed its numbers."""
     if gone_over:
         return f", mean and 95% interval {gone_over}"
-    return "" if seeds == "1 seed" else ", mean"
+    return "" if seeds.partition(",")[0] == "1 seed" else ", mean"
 
 
 def items_of(rows: StudyRows, cells: Iterable[Cell], what: str) -> str:

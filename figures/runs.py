@@ -143,8 +143,8 @@ def slug(lab: str) -> str:
 
 
 def seeds_of(rows: StudyRows) -> str:
-    """How many seeds a run has of its study, in words."""
+    """How many seeds a run has of its study, and the first and the last of them."""
     table = rows.table
     here = table.mask(lab=rows.lab, run=rows.run, study=rows.study)
-    count = len(np.unique(table.numbers["seed"][here]))
-    return f"{count} seed{'s' * (count != 1)}"
+    seeds = np.unique(table.numbers["seed"][here])
+    return f"1 seed, {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
