@@ -6,13 +6,16 @@ import math
 import re
 from collections.abc import Iterable
 
-from theory.claims import PartVerdict, Verdict
+from figures.runs import BOUNDED
+from theory.claims import Part, PartVerdict, Verdict
 from theory.claims.base import LEVEL
 from theory.claims.decide import side
+from theory.claims.estimators import Contrast
 from theory.intervals import Interval
 
 HARD = "\u00a0"  # a space at which no line is broken
-_EFFECT = re.compile(r"\S+ \[[^\]]*\](?: \w+)?")  # a mean with its interval and unit
+_EFFECT = re.compile(r"\S+ \[[^\]]*\](?: (?:\w+|%))?")  # a mean with its interval and unit
+SHARES = BOUNDED | {"push_sign_agreement", "push_order_agreement"}
 OUTCOMES = {"contradicted": "opposed", "inconclusive": "open"}  # of the parts that a verdict follows from
 HOLM = "after Holm's correction within each letter of a run"
 SAID = {"reproduced": "reproduced by", "contradicted": "contradicted by", "inconclusive": "inconclusive:"}
@@ -40,8 +43,15 @@ def because(verdict: Verdict) -> str:
     assert one.interval is not None
     note = f" ({said})" if (said := "; ".join(filter(None, (one.note, doubt(one))))) else ""
     more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
-    effect = f"{numbers(one.interval)} {one.part.unit}"
+    effect = f"{numbers(one.interval)} {unit_of(one.part)}"
     return f"{verdict.claim.id} {SAID[verdict.answer]} {one.part.name}, {effect}{note}{more}"
+
+
+def unit_of(part: Part) -> str:
+    """Its unit as pictures say it: points are what shares differ by, and a share itself is in percent."""
+    terms = part.quantity.terms if isinstance(part.quantity, Contrast) else ()
+    level = [weight for weight, cell in terms if cell.metric in SHARES] == [1.0] and len(terms) == 1
+    return "%" if level and part.unit == "points" else part.unit
 
 
 def doubt(one: PartVerdict) -> str:

@@ -19,7 +19,7 @@ from figures.mixes import categories, fitting, shares
 from figures.runs import read_runs
 from figures.style import KINDS
 from figures.validity import waterfall
-from figures.words import because
+from figures.words import because, packed, unit_of
 from tests.house import ladder
 from theory.claims import CLAIMS, evaluate
 from theory.claims.decompose import STRATA
@@ -294,6 +294,33 @@ def test_an_open_part_whose_interval_lies_on_one_side_says_why_it_is_open(runs, 
     )
     said = because(replace(verdict, answer="inconclusive", parts=(part,)))
     assert said.endswith(words)
+
+
+def test_a_share_is_told_in_percent_and_what_shares_differ_by_in_points(runs):
+    percent = {
+        (claim.id, part.name)
+        for claim in CLAIMS.values()
+        for part in claim.parts
+        if unit_of(part) != part.unit
+    }
+    assert {unit_of(part) for claim in CLAIMS.values() for part in claim.parts} > {
+        "%",
+        "points",
+        "correlation",
+    }
+    assert {claim for claim, _ in percent} == {"C2", "C8", "C9", "X1"}
+    assert ("C8", "accuracy on Unknown test facts after the natural mixture, end") in percent
+    assert ("X1", "training sets whose attention moves as predicted") in percent
+    assert not any(" minus " in name for _, name in percent)
+    verdict = next(one for one in runs.board.verdicts if one.claim.id == "A1")
+    told = []
+    for part in (CLAIMS["X1"].parts[0], CLAIMS["A1"].parts[0]):
+        judged = replace(verdict.parts[0], part=part, outcome="supported", note="")
+        told.append(because(replace(verdict, answer="reproduced", parts=(judged,))))
+    assert told[0].endswith("] %")
+    assert told[1].endswith("] points")
+    lines = [line for width in range(40, 120) for line in packed(told[0], width).split("\n")]
+    assert not any(line.startswith("%") for line in lines)
 
 
 @pytest.mark.parametrize(
