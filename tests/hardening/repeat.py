@@ -5,6 +5,7 @@ python tests/hardening/repeat.py [--keep]
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.hardening.trials import Way, tried  # noqa: E402
+from tests.hardening import trials  # noqa: E402
+from tests.hardening.trials import Way  # noqa: E402
 
 HERE = "tests/hardening/test_repeat.py"
 STATE = "tests/hardening/test_random_state.py"
@@ -67,8 +69,12 @@ WAYS = (
 )
 
 
+def parser() -> argparse.ArgumentParser:
+    return trials.parser(__doc__ or "")
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    return tried("repeat", WAYS, __doc__ or "", words)
+    return trials.tried("repeat", WAYS, parser().parse_args(words).keep)
 
 
 if __name__ == "__main__":

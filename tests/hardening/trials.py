@@ -63,17 +63,20 @@ def lines(kind: str, ways: Sequence[Way], found: Mapping[str, list[bool]]) -> li
     return made
 
 
-def tried(kind: str, ways: Sequence[Way], about: str, words: Sequence[str] | None = None) -> int:
-    """The script: 1 if a way has not survived, or had nothing to try."""
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--keep", action="store_true", help="leave lines in survived.jsonl")
-    flags = parser.parse_args(words)
+def parser(about: str) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=about)
+    made.add_argument("--keep", action="store_true", help="leave lines in survived.jsonl")
+    return made
+
+
+def tried(kind: str, ways: Sequence[Way], keeping: bool) -> int:
+    """What a script does: 1 if a way has not survived, or had nothing to try."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         run(report, [test for way in ways for test in way.tests])
         made = lines(kind, ways, outcomes(report))
     for one in made:
         print(f"{one.survived} of {one.tried} survived: {one.what}")
-        if flags.keep and one.tried:
+        if keeping and one.tried:
             keep(one)
     return int(any(one.survived < one.tried or not one.tried for one in made))
