@@ -29,6 +29,7 @@ TEXTS = {  # training set: words, family
     "generated+random": ("own, cut at random", 2),
     "better": ("a better model's", 3),
     "pairs:belief": ("preference pairs", 4),
+    "pairs:preferred": ("preferred of them, read", 4),
 }
 SIGNALS = {
     "statement": "probability of\nthe statement",
@@ -335,7 +336,7 @@ def free_statements(runs: Runs, rows: StudyRows) -> Drawn | None:
     head(figure, "What is stated freely and wrongly, and what theory foretells of it")
     beside(axes)
     cells = [Cell(metric, one, arm="free", split="free") for metric, one in found]
-    note(figure, about(runs, rows, table, "end of training", of={"sampled statements": cells}))
+    note(figure, about(runs, rows, table, "end of training", of={"mentions": cells}))
     return figure, table
 
 
@@ -343,6 +344,6 @@ STATED = {
     "hallucination": "wrong statements",
     "hallucination_floor": "floor for any learner",
     "missing_mass": "mass of facts never stated",
-    "singleton_share": "share of facts stated once",
+    "singleton_share": "share of mentions of\nfacts stated once",
     "hallucination_bound_bare": "that share less\nmiscalibration",
 }

@@ -10,7 +10,7 @@ import numpy as np
 from figures.forest_marks import Mark, said
 from figures.sheets import LETTERS
 from figures.style import INK, QUIET, SMALL, lane
-from figures.words import packed
+from figures.words import packed, unit_of
 from theory.claims import Part
 
 ANSWERED = ("reproduced", "contradicted")  # filled; anything else is hollow
@@ -31,7 +31,7 @@ def words_over(marks: Sequence[Mark]) -> list[str]:
     """The claim; what is drawn, and its unit; what else a verdict follows from."""
     claim, part = marks[0].claim, marks[0].part.part
     others = list(dict.fromkeys(mark.elsewhere[0] for mark in marks if mark.elsewhere))
-    told = [f"{said(claim, part.name)} [{part.unit}]"]
+    told = [f"{said(claim, part.name)} [{unit_of(part)}]"]
     told += [f"• verdict from “{'” or “'.join(others)}”"] if others else []
     return [f"{claim.id}  {claim.title}", *(line for one in told for line in packed(one, WIDE).split("\n"))]
 

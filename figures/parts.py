@@ -15,11 +15,19 @@ from figures.drawing import Rows, columns, items_behind, means
 from figures.runs import Runs
 from figures.sheets import below, head, kept, signs, stroke
 from figures.style import INK, QUIET, SMALL, TEXT_WIDTH, canvas, house, lane
-from figures.words import counted, seeds_said
+from figures.words import counted, seeds_said, unit_of
 from theory.claims import PartVerdict, Verdict
 from theory.claims.interval import over
 
-SHOWN = ("points", "correlation", "AUROC", "doublings", "claims", "share")  # a panel a unit, in this order
+SHOWN = (
+    "points",
+    "%",
+    "correlation",
+    "AUROC",
+    "doublings",
+    "claims",
+    "share",
+)  # a panel a unit, in this order
 
 
 def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
@@ -29,8 +37,8 @@ def claim_parts(runs: Runs, claim: str, folder: Path) -> list[Path]:
     if not cells:
         return []
     labs = list(dict.fromkeys((one.lab, one.run) for one, _ in cells))
-    units = [unit for unit in SHOWN if any(part.part.unit == unit for _, part in cells)]
-    groups = [[(one, part) for one, part in cells if part.part.unit == unit] for unit in units]
+    units = [unit for unit in SHOWN if any(unit_of(part.part) == unit for _, part in cells)]
+    groups = [[(one, part) for one, part in cells if unit_of(part.part) == unit] for unit in units]
     heights = [len(_names(group)) * _row(group, len(labs)) for group in groups]
     table: Rows = []
     with house():
@@ -125,7 +133,7 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
             {"part": found.part.name, "lab": verdict.lab, "run": verdict.run, "verdict": verdict.answer}
             | {
                 "outcome": found.outcome,
-                "unit": found.part.unit,
+                "unit": unit_of(found.part),
                 "mean": one.mean,
                 "low": one.low,
                 "high": one.high,
@@ -135,7 +143,7 @@ def _panel(axes: Any, group: Sequence[tuple[Verdict, PartVerdict]], labs: Sequen
     labels = [_label(group, name) for name in names]
     axes.set_yticks(range(len(names)), labels, fontsize=SMALL)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(group[0][1].part.unit)
+    axes.set_xlabel(unit_of(group[0][1].part))
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
     axes.locator_params(axis="x", nbins=6)

@@ -106,10 +106,11 @@ def window(data: Path) -> Sheet:
         for i, (variant, label) in enumerate(kinds.items()):
             _band(panel, where(rows, variant=variant), i, label)
         panel.set_xlabel("fine-tuning steps")
-    left.set_ylabel("best- minus lesser-\nknown (points)")
-    right.set_ylabel("the same of\nattention (points)")
-    left.set_title("Accuracy")
-    right.set_title("Attention on the subject")
+    for panel in (left, right):
+        panel.set_ylabel("best minus lesser\nknown (points)")
+    head(figure, "One-layer model, tuned on the best or on the lesser known facts")
+    left.set_title("Accuracy on held-out facts", fontweight="normal")
+    right.set_title("Attention on the subject", fontweight="normal")
     facts = round(_asked())
     told = f"those of {facts:,} held-out facts a seed that were known before; {_seeds(accuracy)}"
     below(figure, told, handles(left))

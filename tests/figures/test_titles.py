@@ -28,7 +28,7 @@ NEUTRAL = {
     "forest": "Claims and verdicts, ",
     "reliability": "How much of what is believed is true",
     "statements": "What is stated freely and wrongly, and what theory foretells of it",
-    "window": "Accuracy",
+    "window": "One-layer model, tuned on the best or on the lesser known facts | Accuracy on held-out facts",
     "prediction": "Closed form, one-hot salience: $R^2$ = ",
     "salience": "Salience by frequency where relation values are trained too, beside the law (P1)",
     "coverage": "The gap of two graphs, sampled and by the closed form (K5)",
