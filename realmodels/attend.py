@@ -307,7 +307,7 @@ def _begin(job: Job, key: str) -> None:
     if path.exists() and not job.overwrite:
         try:
             same = json.loads(path.read_text(encoding="utf-8"))["key"] == key
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise RealmodelsError(
                 f"{path}: is no `attend` run's; choose another --output-dir, or --overwrite"
             ) from None
@@ -355,6 +355,6 @@ def _finished(job: Job, who: Tuned, key: str) -> Attended | None:
             lines[one["prompt"]].append(one)
         if any(len(some) != len(job.task.rows) for some in lines.values()):
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Attended(who, lines, said["prompts"])

@@ -114,7 +114,7 @@ def _check_folder(job: Job) -> None:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         same = {name: before[name] for name in ("model", "adapter", "data")}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RealmodelsError(
             f"{path}: expected model, adapter and data of an audit; say --overwrite"
         ) from None
@@ -130,7 +130,7 @@ def recorded(folder: Path) -> str:
     """The fingerprint of the weights that an earlier run found; nothing where none is told."""
     try:
         return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

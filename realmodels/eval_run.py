@@ -235,7 +235,7 @@ def _begin(job: Job, tuned: Sequence[Tuned], dtype: str) -> datetime:
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
             same, begun = before["model"], datetime.fromisoformat(before["begun"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise RealmodelsError(
                 f"{path}: is no evaluation's; say --overwrite, or another --output-dir"
             ) from None

@@ -83,7 +83,7 @@ def weights_here(name: str, config: str = CONFIG, pickles: bool = True) -> bool:
 def _parts(index: Path) -> set[str]:
     try:
         return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RealmodelsError(
             f"{index}: expected an index of weights; remove it, and it is fetched again"
         ) from None

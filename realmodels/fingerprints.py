@@ -56,7 +56,7 @@ def left_by_train(adapter: Place) -> dict[str, Any]:
     file = Path(adapter.source) / ABOUT
     try:
         said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         said = {}
     return said if isinstance(said, dict) else {}
 

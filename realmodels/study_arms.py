@@ -293,7 +293,7 @@ def read_result(path: Path) -> Result:
             said["extra"],
             said["about"],
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RealmodelsError(
             f"{path}: is no finished arm; remove it, and the arm will be trained again"
         ) from None

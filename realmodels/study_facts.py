@@ -273,5 +273,5 @@ def _guessable(folder: Path) -> dict[str, bool]:
             and row["permuted"] >= GUESSED * row["accuracy_written"] > 0
             for row in said
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}

@@ -241,7 +241,7 @@ def _finished(arm: Arm, keys: Sequence[str], overwrite: bool) -> dict[str, Any] 
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         same = about["key"] in keys
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RealmodelsError(
             f"{path}: cannot be read; restore it, or start afresh with --overwrite"
         ) from None

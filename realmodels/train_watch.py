@@ -73,7 +73,7 @@ class Watch:
                 try:
                     if json.loads(line)["step"] <= step:
                         kept.append(line + b"\n")
-                except ValueError:  # torn, or the end
+                except (ValueError, KeyError, TypeError, RecursionError):  # torn, or the end
                     break
         write_whole(self.path, b"".join(kept))
 

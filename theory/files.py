@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -17,6 +18,8 @@ _SCRATCH = re.compile(r"\..+\.[0-9a-f]{8}")
 def whole_file(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file that appears at `path` when the block ends well and leaves no trace when it does not."""
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():  # what would be put in its place is a file
+        raise OSError(errno.EINVAL, "is a device or a pipe; give the path of a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_of(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
@@ -49,12 +52,12 @@ def sweep(*folders: Path) -> None:
     """Drop what killed processes were still writing in these folders; only for whoever alone writes there."""
     for folder in folders:
         for path in folder.glob(".*.*"):
-            if _SCRATCH.fullmatch(path.name):
+            if _SCRATCH.fullmatch(path.name) and path.is_file():
                 path.unlink(missing_ok=True)
 
 
 def sweep_of(path: Path) -> None:
     """The same for one file; only for whoever alone writes it."""
     for scratch in path.parent.glob(f".{path.name}.*"):
-        if re.fullmatch(r"\.[0-9a-f]{8}", scratch.name.removeprefix(f".{path.name}")):
+        if re.fullmatch(r"\.[0-9a-f]{8}", scratch.name.removeprefix(f".{path.name}")) and scratch.is_file():
             scratch.unlink(missing_ok=True)
