@@ -267,7 +267,7 @@ def dial(lines, row):
 
 def statements(lines, row):
     metric = {"wrong statements": "hallucination", "floor for any learner": "hallucination_floor",
-              "mass of facts never stated": "missing_mass", "share of facts stated once": "singleton_share",
+              "mass of facts never stated": "missing_mass", "share of mentions of facts stated once": "singleton_share",
               "that share less miscalibration": "hallucination_bound_bare"}[row["series"]]  # fmt: skip
     return seeds_of(lines, "beliefs", metric, row["x"], arm="free", split="free")
 
