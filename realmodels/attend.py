@@ -16,7 +16,7 @@ from realmodels import attend_measure as measure
 from realmodels.attend_heads import layers_of
 from realmodels.attend_probe import cross_scores
 from realmodels.attend_sheet import Looks, Sheet, make_sheet
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 from realmodels.eval_prompts import Prompt
 from realmodels.eval_run import lab_of
 from realmodels.eval_strata import strata_of
@@ -307,7 +307,7 @@ def _begin(job: Job, key: str) -> None:
     if path.exists() and not job.overwrite:
         try:
             same = json.loads(path.read_text(encoding="utf-8"))["key"] == key
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except UNREADABLE:
             raise RealmodelsError(
                 f"{path}: is no `attend` run's; choose another --output-dir, or --overwrite"
             ) from None
@@ -355,6 +355,6 @@ def _finished(job: Job, who: Tuned, key: str) -> Attended | None:
             lines[one["prompt"]].append(one)
         if any(len(some) != len(job.task.rows) for some in lines.values()):
             return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return None
     return Attended(who, lines, said["prompts"])

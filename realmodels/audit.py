@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from realmodels.audit_found import Found, gather
 from realmodels.audit_parts import AUDIT, CONFIG, ENVIRONMENT, NAME, SUMMARY, Parts, Team, team
 from realmodels.audit_plan import Asking, Plan, make_plan
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 from realmodels.rows import Row, RowSet, read_rows
 from theory.files import whole_file, write_whole
 from theory.runs import environment
@@ -114,7 +114,7 @@ def _check_folder(job: Job) -> None:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         same = {name: before[name] for name in ("model", "adapter", "data")}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except UNREADABLE:
         raise RealmodelsError(
             f"{path}: expected model, adapter and data of an audit; say --overwrite"
         ) from None
@@ -130,7 +130,7 @@ def recorded(folder: Path) -> str:
     """The fingerprint of the weights that an earlier run found; nothing where none is told."""
     try:
         return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return ""
 
 

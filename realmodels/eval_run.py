@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from realmodels import mmlu
 from realmodels.audit_parts import NAME, Parts, team
 from realmodels.bios_files import Stated
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 from realmodels.eval_bios import PIECE as TEXTS
 from realmodels.eval_bios import check_length_of, judge, means_of, metrics_of, prompts_for, until, write
 from realmodels.eval_prompts import Block, Prompt, answer_prompt, blocks
@@ -235,7 +235,7 @@ def _begin(job: Job, tuned: Sequence[Tuned], dtype: str) -> datetime:
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
             same, begun = before["model"], datetime.fromisoformat(before["begun"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except UNREADABLE:
             raise RealmodelsError(
                 f"{path}: is no evaluation's; say --overwrite, or another --output-dir"
             ) from None

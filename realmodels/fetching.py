@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
 SECONDS = 3.0  # to wait for the hub before giving up
@@ -83,7 +83,7 @@ def weights_here(name: str, config: str = CONFIG, pickles: bool = True) -> bool:
 def _parts(index: Path) -> set[str]:
     try:
         return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (AttributeError, *UNREADABLE):
         raise RealmodelsError(
             f"{index}: expected an index of weights; remove it, and it is fetched again"
         ) from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 from realmodels.recipe import Recipe
 from realmodels.rows import Row
 from realmodels.study_exam import Exam, Sat, sit, write_rows
@@ -293,7 +293,7 @@ def read_result(path: Path) -> Result:
             said["extra"],
             said["about"],
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except UNREADABLE:
         raise RealmodelsError(
             f"{path}: is no finished arm; remove it, and the arm will be trained again"
         ) from None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realmodels.audited import Audited, Flags, Ints, read_audit
 from realmodels.cells import trimmed
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 from realmodels.rows import Row
 from realmodels.splits import group_of, split_rows
 from realmodels.study_settings import Settings
@@ -273,5 +273,5 @@ def _guessable(folder: Path) -> dict[str, bool]:
             and row["permuted"] >= GUESSED * row["accuracy_written"] > 0
             for row in said
         }
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return {}

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _held(folder: Path, wait: bool = True) -> Iterator[bool]:
 
 def _listed(manifest: Path) -> tuple[str, ...]:
     """The files that this manifest says were written with it."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+    with suppress(OSError, *UNREADABLE):
         said = json.loads(manifest.read_text(encoding="utf-8"))
         names = (str(file["name"]) for file in said["written"])
         return tuple(name for name in names if Path(name).name == name not in ("", ".."))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realmodels.errors import RealmodelsError
+from realmodels.errors import UNREADABLE, RealmodelsError
 from realmodels.prompting import style_named
 from realmodels.recipe import Recipe
 
@@ -241,7 +241,7 @@ def _finished(arm: Arm, keys: Sequence[str], overwrite: bool) -> dict[str, Any] 
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         same = about["key"] in keys
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except UNREADABLE:
         raise RealmodelsError(
             f"{path}: cannot be read; restore it, or start afresh with --overwrite"
         ) from None

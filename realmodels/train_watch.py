@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from realmodels.answer_loss import answer_loss
 from realmodels.batching import in_batches
+from realmodels.errors import UNREADABLE
 from realmodels.prompting import style_named
 from realmodels.train_batches import laid_out
 from realmodels.train_rows import TrainSet
@@ -73,7 +74,7 @@ class Watch:
                 try:
                     if json.loads(line)["step"] <= step:
                         kept.append(line + b"\n")
-                except (ValueError, KeyError, TypeError, RecursionError):  # torn, or the end
+                except UNREADABLE:  # torn, or the end
                     break
         write_whole(self.path, b"".join(kept))
 
