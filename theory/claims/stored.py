@@ -28,7 +28,7 @@ def read_scoreboard(*paths: Path) -> Scoreboard:
 
 def _verdicts(path: Path, seen: dict[tuple[str, ...], str]) -> Iterable[Verdict]:
     """Those of one file; `seen` are the first places of claim, laboratory and run, and of each part, in any file."""
-    found: dict[tuple[str, str, str], tuple[Row, list[PartVerdict]]] = {}
+    found: dict[tuple[str, str, str], tuple[Row, Answer, list[PartVerdict]]] = {}
     for line, row in rows(path, NEEDED, "`python -m theory claims RECORDS -o FOLDER`"):
         try:
             claim = CLAIMS[row["claim"]]
@@ -41,17 +41,16 @@ def _verdicts(path: Path, seen: dict[tuple[str, ...], str]) -> Iterable[Verdict]
         where = f"{path}:{line}"
         if row["lab"] != NOWHERE and (wrong := complaint("lab", row["lab"])):
             raise TheoryError(f"{where}: lab: {wrong}")
-        _answer(row["verdict"], where)
+        answer = _answer(row["verdict"], where)
         case = (row["claim"], row["lab"], row["run"])
         if row["run"] != NOWHERE:  # that nobody ran it any number of files may say
             if first := seen.get((*case, part.name) if case in found else case):
                 raise TheoryError(_twice(row, where, first))
             seen.setdefault(case, where)
             seen[*case, part.name] = where
-        _, parts = found.setdefault(case, (row, []))
+        *_, parts = found.setdefault(case, (row, answer, []))
         parts.append(_part(part, row, where))
-    for (name, lab, run), (row, parts) in found.items():
-        answer = _answer(row["verdict"], str(path))
+    for (name, lab, run), (row, answer, parts) in found.items():
         yield Verdict(CLAIMS[name], lab, run, row["arm"], answer, row["reason"], tuple(parts))
 
 
