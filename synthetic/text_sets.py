@@ -47,6 +47,11 @@ class Library:
         )
 
     @cached_property
+    def own_claims(self) -> Claims:
+        """Those of `own`, each once."""
+        return Claims(self.desk.base, self.own)
+
+    @cached_property
     def generated(self) -> Texts:
         """The longest of each subject's, without its malformed lines."""
         texts = longest(self.own, SAMPLES)
@@ -68,7 +73,7 @@ class Library:
     @cached_property
     def own_belief(self) -> Array:
         """(claims of own,)"""
-        return statement(Claims(self.desk.base, self.own))
+        return statement(self.own_claims)
 
     @cached_property
     def belief(self) -> Array:
@@ -91,14 +96,13 @@ class Library:
     @cached_property
     def labelled(self) -> tuple[Array, Flags]:
         """Hidden states (labels, features) of the distinct claims of `own`, and are they true?"""
-        claims = Claims(self.desk.base, self.own)
+        claims = self.own_claims
         return states_of(claims), claims.distinct(true_claims(self.desk.base, self.own))
 
     @property
     def labelled_as_said(self) -> tuple[Array, Flags]:
         """The same, each claim as often as it is said, as it is judged; of distinct claims fewer are true."""
-        states, right = self.labelled
-        claims = Claims(self.desk.base, self.own)
+        (states, right), claims = self.labelled, self.own_claims
         said = claims.spread(np.arange(len(right), dtype=np.float64))[claims.well].astype(np.int64)
         return states[said], right[said]
 
